@@ -1,0 +1,89 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use event_listener::EventListener;
+use futures_timer::Delay;
+
+use crate::Clock;
+
+/// Ends when its clock reaches a point in time. Made by [`Clock::sleep_until`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    clock: Clock,
+    at: Duration,
+    alarm: Option<Alarm>,
+}
+
+/// What wakes the sleeper. Made at the first poll, when it is known where the future runs.
+enum Alarm {
+    Thread(Delay),
+    Moved(EventListener),
+    #[cfg(feature = "tokio")]
+    Tokio(Pin<Box<tokio::time::Sleep>>),
+}
+
+impl Sleep {
+    pub(crate) fn new(clock: Clock, at: Duration) -> Self {
+        Self { clock, at, alarm: None }
+    }
+
+    /// When it ends.
+    pub fn until(&self) -> Duration {
+        self.at
+    }
+
+    fn alarm(&self) -> Alarm {
+        if let Some(moved) = self.clock.moved() {
+            return Alarm::Moved(moved);
+        }
+        let left = self.at.saturating_sub(self.clock.now());
+        #[cfg(feature = "tokio")]
+        if self.clock.is_tokio() && tokio::runtime::Handle::try_current().is_ok() {
+            // Tokio panics here, and only here, when its runtime was built without a timer.
+            let timer = std::panic::catch_unwind(|| Box::pin(tokio::time::sleep(left)));
+            if let Ok(timer) = timer {
+                return Alarm::Tokio(timer);
+            }
+        }
+        Alarm::Thread(Delay::new(left))
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.clock.now() >= self.at {
+                return Poll::Ready(());
+            }
+            let mut alarm = match self.alarm.take() {
+                Some(alarm) => alarm,
+                None => {
+                    // A manual clock may move between the look above and the listening: look again.
+                    self.alarm = Some(self.alarm());
+                    continue;
+                }
+            };
+            let rung = match &mut alarm {
+                Alarm::Thread(delay) => Pin::new(delay).poll(cx).is_ready(),
+                Alarm::Moved(listener) => Pin::new(listener).poll(cx).is_ready(),
+                #[cfg(feature = "tokio")]
+                Alarm::Tokio(sleep) => sleep.as_mut().poll(cx).is_ready(),
+            };
+            if !rung {
+                self.alarm = Some(alarm);
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("until", &self.at).finish()
+    }
+}

@@ -1,0 +1,287 @@
+//! Counters that many threads bump without sharing a cache line.
+//!
+//! The problem: one shared read-modify-write per call makes every design slower with a second core. The idea:
+//! each thread owns a row of counters, on a cache line of its own, and bumps it with a plain load and store; a
+//! reader sums the rows. What breaks the naive version is a row with two owners, which loses counts, so a row
+//! belongs to a *slot*, and a slot to one living thread at a time: a thread takes the lowest free slot at its
+//! first bump and gives it back when it ends. Taking and giving back go through one lock, which orders the last
+//! store of the old owner before the first load of the new one. Threads beyond the rows share one overflow row
+//! and bump it with `fetch_add`.
+
+use std::fmt;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// A row of counters on cache lines of its own.
+#[repr(align(64))]
+pub struct Row<const N: usize>([AtomicU64; N]);
+
+/// One [`Row`] for each of a number of threads, and an overflow row that all others share.
+pub struct Striped<const N: usize> {
+    rows: Box<[Row<N>]>,
+    overflow: Row<N>,
+}
+
+/// A counter that many threads bump.
+///
+/// ```
+/// use mainstay_core::StripedCounter;
+///
+/// let served = StripedCounter::new();
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| (0..1000).for_each(|_| served.bump()));
+///     }
+/// });
+/// assert_eq!(served.sum(), 4000);
+/// ```
+#[derive(Debug)]
+pub struct StripedCounter(Striped<1>);
+
+// === impl Row ===
+
+impl<const N: usize> Row<N> {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    /// The value of a column; 0 for a column that does not exist.
+    #[inline]
+    pub fn get(&self, column: usize) -> u64 {
+        // Relaxed: a counter orders nothing. Who needs more loads something else with Acquire.
+        self.0.get(column).map_or(0, |cell| cell.load(Ordering::Relaxed))
+    }
+
+    /// Like [`get`](Self::get), and what its writer did before the value was [`publish`](Self::publish)ed is seen.
+    #[inline]
+    pub fn observe(&self, column: usize) -> u64 {
+        self.0.get(column).map_or(0, |cell| cell.load(Ordering::Acquire))
+    }
+
+    /// Sets a column. Only the row's owner may.
+    #[inline]
+    pub fn set(&self, column: usize, value: u64) {
+        if let Some(cell) = self.0.get(column) {
+            cell.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets a column after everything that its owner wrote before.
+    #[inline]
+    pub fn publish(&self, column: usize, value: u64) {
+        if let Some(cell) = self.0.get(column) {
+            cell.store(value, Ordering::Release);
+        }
+    }
+
+    /// Adds 1 with a plain load and store. Only the row's owner may, else counts are lost.
+    #[inline]
+    pub fn bump(&self, column: usize) {
+        if let Some(cell) = self.0.get(column) {
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Adds 1 with an atomic read-modify-write. Anybody may, if nobody [`bump`](Self::bump)s.
+    #[inline]
+    pub fn bump_shared(&self, column: usize) {
+        if let Some(cell) = self.0.get(column) {
+            cell.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<const N: usize> fmt::Debug for Row<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..N).map(|column| self.get(column))).finish()
+    }
+}
+
+// === impl Striped ===
+
+impl<const N: usize> Striped<N> {
+    /// Rows for four threads per core, between 8 and 256.
+    pub fn new() -> Self {
+        Self::with_rows(default_rows())
+    }
+
+    /// A number of rows; with 0 every thread shares the overflow row.
+    pub fn with_rows(rows: usize) -> Self {
+        Self { rows: (0..rows).map(|_| Row::new()).collect(), overflow: Row::new() }
+    }
+
+    /// The calling thread's own row, unless the rows are all taken.
+    #[inline]
+    pub fn mine(&self) -> Option<&Row<N>> {
+        match self.rows.get(slot::current()) {
+            Some(row) => Some(row),
+            None => self.rows.get(slot::assign()),
+        }
+    }
+
+    /// The row of the threads that have none of their own.
+    #[inline]
+    pub fn overflow(&self) -> &Row<N> {
+        &self.overflow
+    }
+
+    /// Adds 1 to a column, in whichever row is the calling thread's.
+    #[inline]
+    pub fn bump(&self, column: usize) {
+        match self.mine() {
+            Some(row) => row.bump(column),
+            None => self.overflow.bump_shared(column),
+        }
+    }
+
+    /// The sum of a column. Exact once the bumps that it shall hold happened before; concurrent ones may be in it
+    /// or not.
+    pub fn sum(&self, column: usize) -> u64 {
+        self.rows().map(|row| row.get(column)).fold(self.overflow.get(column), u64::wrapping_add)
+    }
+
+    /// The rows that threads own, without the overflow row.
+    pub fn rows(&self) -> impl Iterator<Item = &Row<N>> {
+        self.rows.iter()
+    }
+}
+
+impl<const N: usize> Default for Striped<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Striped<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..N).map(|column| self.sum(column))).finish()
+    }
+}
+
+// === impl StripedCounter ===
+
+impl StripedCounter {
+    /// A counter at 0.
+    pub fn new() -> Self {
+        Self(Striped::new())
+    }
+
+    /// Adds 1.
+    #[inline]
+    pub fn bump(&self) {
+        self.0.bump(0);
+    }
+
+    /// What was counted so far; exact once the bumps happened before.
+    pub fn sum(&self) -> u64 {
+        self.0.sum(0)
+    }
+}
+
+impl Default for StripedCounter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(not(loom))]
+fn default_rows() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    (4 * cores).clamp(8, 256)
+}
+
+#[cfg(loom)]
+fn default_rows() -> usize {
+    2
+}
+
+/// Which row is whose.
+#[cfg(not(loom))]
+mod slot {
+    use std::cell::Cell;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+    use std::sync::{Mutex, PoisonError};
+
+    /// Not asked for yet. No row has this index, so the fast path needs no further test.
+    const UNASSIGNED: usize = usize::MAX;
+    /// The thread is ending and has given its slot back: no row either, and never assigned again.
+    const GONE: usize = usize::MAX - 1;
+
+    thread_local! {
+        // Two locals: the first has no destructor, so reading it is one load and works to a thread's very end; the
+        // second gives the slot back.
+        static SLOT: Cell<usize> = const { Cell::new(UNASSIGNED) };
+        static LEASE: Lease = Lease::take();
+    }
+
+    struct Slots {
+        free: BinaryHeap<Reverse<usize>>,
+        next: usize,
+    }
+
+    static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: BinaryHeap::new(), next: 0 });
+
+    struct Lease(usize);
+
+    #[inline]
+    pub(super) fn current() -> usize {
+        SLOT.get()
+    }
+
+    #[cold]
+    pub(super) fn assign() -> usize {
+        match SLOT.get() {
+            UNASSIGNED => {
+                let slot = LEASE.try_with(|lease| lease.0).unwrap_or(GONE);
+                SLOT.set(slot);
+                slot
+            }
+            slot => slot,
+        }
+    }
+
+    impl Lease {
+        fn take() -> Self {
+            let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+            let slot = match slots.free.pop() {
+                Some(Reverse(slot)) => slot,
+                None => {
+                    slots.next += 1;
+                    slots.next - 1
+                }
+            };
+            Self(slot)
+        }
+    }
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            // First stop using the slot, then let others have it: later destructors of this thread may still count.
+            SLOT.set(GONE);
+            SLOTS.lock().unwrap_or_else(PoisonError::into_inner).free.push(Reverse(self.0));
+        }
+    }
+}
+
+/// The same under loom: slots in order of first use, never given back within a model.
+#[cfg(loom)]
+mod slot {
+    use loom::sync::atomic::{AtomicUsize, Ordering};
+
+    loom::lazy_static! {
+        static ref NEXT: AtomicUsize = AtomicUsize::new(0);
+    }
+
+    loom::thread_local! {
+        static SLOT: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn current() -> usize {
+        SLOT.with(|slot| *slot)
+    }
+
+    pub(super) fn assign() -> usize {
+        current()
+    }
+}

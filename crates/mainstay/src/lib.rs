@@ -1,0 +1,49 @@
+//! Mainstay keeps a service answering while what it depends on fails.
+//!
+//! ```
+//! use std::time::Duration;
+//! use mainstay::Clock;
+//! use mainstay::breaker::{Breaker, OpenFor, State, Trip};
+//!
+//! let (clock, time) = Clock::manual();
+//! let breaker = Breaker::builder("redis")
+//!     .trip(Trip::consecutive_failures(5).within(Duration::from_secs(60)))
+//!     .open_for(OpenFor::fixed(Duration::from_secs(15)))
+//!     .clock(clock)
+//!     .build()?;
+//!
+//! for _ in 0..5 {
+//!     let _ = breaker.call(|| Err::<(), _>("connection refused"));
+//! }
+//! assert_eq!(breaker.state(), State::Open);
+//!
+//! time.advance(Duration::from_secs(15));
+//! assert!(breaker.call(|| Ok::<_, ()>("PONG")).is_ok());
+//! # Ok::<(), mainstay::ConfigError>(())
+//! ```
+//!
+//! This crate is the facade: it re-exports each member of the family as a module, behind a feature of the same name.
+//!
+//! | module | feature | what it is |
+//! | --- | --- | --- |
+//! | [`breaker`] | `breaker` (default) | circuit breakers: plain, async, tower layers, keyed sets |
+//!
+//! `tower` (default) adds the tower layers, `tracing` (default) the events, `tokio` the clock of tokio, `serde` settings
+//! and snapshots that can be read and written.
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "breaker")]
+#[doc(inline)]
+pub use mainstay_breaker as breaker;
+pub use mainstay_core::{
+    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor, Registry,
+    StateSource, Verdict, Watch,
+};
+
+/// What most programs need, to be imported whole.
+pub mod prelude {
+    #[cfg(feature = "breaker")]
+    pub use mainstay_breaker::{Breaker, BreakerError, HalfOpen, State, Trip, Window};
+    pub use mainstay_core::{Clock, OpenFor, Verdict};
+}
