@@ -1,0 +1,414 @@
+//! What all clones of a breaker share, and the order in which its parts are touched.
+//!
+//! There are two ways through it. The *fast* ways read the word, bump a counter of the calling thread, and take no
+//! lock: admission while closed, a success while closed, a rejection while open or while all probe slots are taken.
+//! Everything that may change the state goes through [`Machine::with`]: one lock, held for a few dozen nanoseconds,
+//! under which no code of the user ever runs. What must reach subscribers is put into an outbox under the lock, in
+//! order, and told to them after it is released.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use mainstay_core::sync::{AtomicU64, Mutex, Ordering, lock};
+use mainstay_core::{Bell, Clock, Name};
+
+use crate::books::{At, Books, Plan};
+use crate::deliver::{Delivery, Outbox, Queue};
+use crate::gate::Gate;
+use crate::phase::{Phase, Stand, Step};
+use crate::tally::{self, Tally};
+use crate::word::{self, Word};
+use crate::{Cause, Control, HalfOpenSnapshot, Settings, Snapshot, State, Totals, Transition};
+
+pub(crate) struct Machine {
+    pub(crate) word: Word,
+    /// When time alone changes something next, or a full half-open frees a slot.
+    pub(crate) due: AtomicU64,
+    /// Why it opened last, for rejections.
+    cause: [AtomicU64; Cause::CELLS],
+    /// From which duration on a verdict is slow.
+    pub(crate) slow_limit: AtomicU64,
+    /// The breaker's own time-out; 0 for none.
+    timeout: AtomicU64,
+    pub(crate) slow: AtomicU64,
+    pub(crate) would_reject: AtomicU64,
+    pub(crate) tally: Tally,
+    pub(crate) name: Name,
+    pub(crate) clock: Clock,
+    inner: Mutex<Inner>,
+    pub(crate) gate: Gate,
+    pub(crate) bell: OnceLock<Arc<Bell>>,
+    pub(crate) delivery: std::sync::Mutex<Option<Arc<Delivery>>>,
+}
+
+/// What only the lock's holder touches.
+pub(crate) struct Inner {
+    pub(crate) plan: Plan,
+    pub(crate) phase: Phase,
+    pub(crate) books: Books,
+    /// Successes that no thread's row took.
+    pub(crate) successes: u64,
+    /// Drops that counted as failures.
+    pub(crate) dropped_failures: u64,
+    pub(crate) blind: Blind,
+    recent: VecDeque<Transition>,
+    pub(crate) queues: Vec<Weak<Queue>>,
+    pub(crate) outbox: Option<Box<Outbox>>,
+}
+
+/// Permits dropped one after another without a verdict between them.
+#[derive(Default)]
+pub(crate) struct Blind {
+    drops: u32,
+    /// How many verdicts there were at the first of them.
+    verdicts: u64,
+}
+
+/// After so many drops in a row the breaker says that it sees nothing.
+const BLIND_AFTER: u32 = 20;
+/// How many transitions a snapshot remembers.
+const RECENT: usize = 16;
+
+impl Machine {
+    pub(crate) fn new(name: Name, settings: Settings, clock: Clock, seed: u64, striped: bool) -> Self {
+        let tally = Tally::new(striped);
+        let plan = Plan::new(settings, seed);
+        let books = Books::new(&plan, &tally);
+        let flags = flags(&plan, &books);
+        let mut phase = Phase::new();
+        phase.since = clock.now_nanos();
+        Self {
+            word: Word::new(word::pack(0, Stand::Closed, Control::Automatic, flags)),
+            due: AtomicU64::new(u64::MAX),
+            cause: std::array::from_fn(|_| AtomicU64::new(0)),
+            slow_limit: AtomicU64::new(plan.slow_limit),
+            timeout: AtomicU64::new(timeout(&plan.settings)),
+            slow: AtomicU64::new(0),
+            would_reject: AtomicU64::new(0),
+            tally,
+            name,
+            clock,
+            inner: Mutex::new(Inner {
+                plan,
+                phase,
+                books,
+                successes: 0,
+                dropped_failures: 0,
+                blind: Blind::default(),
+                recent: VecDeque::new(),
+                queues: Vec::new(),
+                outbox: None,
+            }),
+            gate: Gate::new(),
+            bell: OnceLock::new(),
+            delivery: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// Takes the lock, does `work` at the present time, releases the lock, and then tells subscribers.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
+        let mut inner = lock(&self.inner);
+        // Read under the lock, so that what happens under it happens in the order of its times.
+        let now = self.clock.now_nanos();
+        let result = work(&mut inner, now);
+        let outbox = inner.outbox.take();
+        drop(inner);
+        if let Some(outbox) = outbox {
+            self.deliver(*outbox);
+        }
+        result
+    }
+
+    /// The same, after every transition that is due.
+    pub(crate) fn with_due<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
+        self.with(|inner, now| {
+            self.advance(inner, now);
+            work(inner, now)
+        })
+    }
+
+    /// Performs what is due.
+    pub(crate) fn advance(&self, inner: &mut Inner, now: u64) {
+        let mut steps = Vec::new();
+        let probes = inner.phase.stay.probes.len();
+        inner.phase.advance(now, &inner.plan.phase_rules(), &mut steps);
+        if !steps.is_empty() {
+            self.enter(inner, &steps);
+        } else if probes != inner.phase.stay.probes.len() {
+            self.slots_changed(inner);
+        }
+    }
+
+    /// Makes transitions effective: the word, the deadline, the cause, empty windows; and puts them into the outbox.
+    pub(crate) fn enter(&self, inner: &mut Inner, steps: &[Step]) {
+        let word = self.whole_word(inner);
+        self.word.claim(word);
+        let cells = Cause::pack(inner.phase.last_trip);
+        for (cell, value) in self.cause.iter().zip(cells) {
+            cell.store(value, Ordering::Relaxed);
+        }
+        self.due.store(inner.phase.due(), Ordering::Relaxed);
+        inner.books.clear();
+        self.word.publish(word);
+
+        let outbox = inner.outbox.get_or_insert_default();
+        for step in steps {
+            let transition = self.transition(step);
+            if inner.recent.len() == RECENT {
+                inner.recent.pop_front();
+            }
+            inner.recent.push_back(transition);
+            outbox.transition(transition, &mut inner.queues);
+        }
+        match inner.phase.stand {
+            Stand::Open => {}
+            Stand::Probing => outbox.open_gate(inner.plan.settings.half_open.max_in_flight as usize),
+            Stand::Closed | Stand::Ramping => outbox.open_gate(usize::MAX),
+        }
+    }
+
+    /// Half-open: a slot was taken or given back.
+    pub(crate) fn slots_changed(&self, inner: &mut Inner) {
+        // Before the word, so that whoever sees it full sees until when.
+        self.due.store(inner.phase.due(), Ordering::Relaxed);
+        self.refresh_word(inner);
+    }
+
+    /// Shows changed flags or control in the word; the epoch and a run of failures stay.
+    pub(crate) fn refresh_word(&self, inner: &Inner) {
+        let flags = flags(&inner.plan, &inner.books) | self.full(inner);
+        let Phase { epoch, stand, .. } = inner.phase;
+        self.word.update(|word| {
+            let kept = word & (word::RUN | word::EVICTED);
+            word::pack(epoch, stand, word::control(word), flags | kept)
+        });
+    }
+
+    fn whole_word(&self, inner: &Inner) -> u64 {
+        // Control and eviction change only under the lock, so they stand still here.
+        let word = self.word.load();
+        let flags = flags(&inner.plan, &inner.books) | self.full(inner) | word & word::EVICTED;
+        word::pack(inner.phase.epoch, inner.phase.stand, word::control(word), flags)
+    }
+
+    fn full(&self, inner: &Inner) -> u64 {
+        let full = inner.phase.stand == Stand::Probing && inner.phase.is_full(&inner.plan.phase_rules());
+        if full { word::FULL } else { 0 }
+    }
+
+    fn transition(&self, step: &Step) -> Transition {
+        let at = Duration::from_nanos(step.at);
+        Transition {
+            name: self.name,
+            from: step.from.state(),
+            to: step.to.state(),
+            stage: step.to.stage(),
+            epoch: step.epoch,
+            cause: step.cause,
+            at,
+            wall: self.clock.wall(at),
+        }
+    }
+
+    /// The deadline and the cause that belong to `word`, or nothing if it no longer stands.
+    pub(crate) fn posted(&self, word: u64) -> Option<(u64, Option<Cause>)> {
+        if word & word::CLAIMED != 0 {
+            return None;
+        }
+        let due = self.due.load(Ordering::Relaxed);
+        let mut cells = [0; Cause::CELLS];
+        for (value, cell) in cells.iter_mut().zip(&self.cause) {
+            *value = cell.load(Ordering::Relaxed);
+        }
+        self.word.still(word).then(|| (due, Cause::unpack(cells)))
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        match self.timeout.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// The state effective now.
+    pub(crate) fn stand(&self) -> Stand {
+        let word = self.word.load();
+        let stand = word::stand(word);
+        if stand == Stand::Closed && word & word::CLAIMED == 0 {
+            return stand;
+        }
+        match self.posted(word) {
+            Some((due, _)) if self.clock.coarse_nanos() < due => stand,
+            _ => self.with(|inner, now| self.seen(inner, now).0.stand),
+        }
+    }
+
+    /// The phase as it would be if everything due had been delivered, and the transitions that lead there.
+    pub(crate) fn seen(&self, inner: &Inner, now: u64) -> (Phase, Vec<Step>) {
+        let mut phase = inner.phase.clone();
+        let mut steps = Vec::new();
+        phase.advance(now, &inner.plan.phase_rules(), &mut steps);
+        (phase, steps)
+    }
+
+    pub(crate) fn control(&self) -> Control {
+        word::control(self.word.load())
+    }
+
+    pub(crate) fn set_control(&self, control: Control) {
+        self.with_due(|inner, _| {
+            let before = self.word.update(|word| word::with_control(word, control));
+            if word::control(before) != control {
+                inner.outbox.get_or_insert_default().control(control);
+            }
+        });
+    }
+
+    pub(crate) fn reset(&self) {
+        self.with_due(|inner, now| {
+            let step = inner.phase.reset(now);
+            self.enter(inner, &[step]);
+        });
+    }
+
+    pub(crate) fn trip(&self) {
+        self.with_due(|inner, now| {
+            if inner.phase.stand != Stand::Open {
+                let step = inner.phase.open(now, Cause::Manual, None, &inner.plan.phase_rules());
+                self.enter(inner, &[step]);
+            }
+        });
+    }
+
+    pub(crate) fn reconfigure(&self, settings: Settings) {
+        self.with_due(|inner, now| {
+            let plan = Plan::new(settings, inner.plan.seed);
+            let at = At { tally: &self.tally, epoch: inner.phase.epoch, now };
+            inner.books.replan(&inner.plan, &plan, at);
+            self.slow_limit.store(plan.slow_limit, Ordering::Relaxed);
+            self.timeout.store(timeout(&plan.settings), Ordering::Relaxed);
+            inner.plan = plan;
+            self.slots_changed(inner);
+            if inner.phase.stand == Stand::Probing {
+                // There may be more slots than before.
+                let slots = inner.plan.settings.half_open.max_in_flight as usize;
+                inner.outbox.get_or_insert_default().open_gate(slots);
+            }
+        });
+    }
+
+    pub(crate) fn poll(&self) {
+        self.with_due(|_, _| ());
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.with(|inner, _| inner.plan.settings.clone())
+    }
+
+    pub(crate) fn next_change(&self) -> Option<Duration> {
+        let due = self.with(|inner, now| self.seen(inner, now).0.due());
+        (due != u64::MAX).then(|| Duration::from_nanos(due))
+    }
+
+    /// Counts a drop without a verdict; says so once when there were too many in a row.
+    pub(crate) fn count_drop(&self, inner: &mut Inner) {
+        let verdicts = self.verdicts(inner);
+        if inner.blind.verdicts != verdicts {
+            inner.blind = Blind { drops: 0, verdicts };
+        }
+        inner.blind.drops = inner.blind.drops.saturating_add(1);
+        if inner.blind.drops == BLIND_AFTER {
+            inner.outbox.get_or_insert_default().blind(BLIND_AFTER);
+        }
+    }
+
+    fn verdicts(&self, inner: &Inner) -> u64 {
+        let totals = self.totals(inner);
+        totals.success + totals.failure + self.tally.total(tally::IGNORED)
+    }
+
+    fn totals(&self, inner: &Inner) -> Totals {
+        let cancelled = self.tally.total(tally::CANCELLED);
+        Totals {
+            success: self.tally.successes() + inner.successes,
+            failure: self.tally.total(tally::FAILURE),
+            ignored: self.tally.total(tally::IGNORED) + cancelled.saturating_sub(inner.dropped_failures),
+            rejected: self.tally.total(tally::REJECTED),
+            slow: self.slow.load(Ordering::Relaxed),
+            cancelled,
+            would_reject: self.would_reject.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.with(|inner, now| {
+            let (phase, steps) = self.seen(inner, now);
+            let word = self.word.load();
+            let live = steps.is_empty() && matches!(phase.stand, Stand::Closed | Stand::Ramping);
+            let run = if live && word & word::RUN != 0 { inner.books.run() } else { 0 };
+            let at = At { tally: &self.tally, epoch: phase.epoch, now };
+            let rules = inner.books.snapshot(&inner.plan, at, run, live);
+            let mut recent: Vec<_> = inner.recent.iter().copied().collect();
+            recent.extend(steps.iter().map(|step| self.transition(step)));
+            recent.drain(..recent.len().saturating_sub(RECENT));
+            let control = word::control(word);
+            let totals = self.totals(inner);
+            let since = Duration::from_nanos(phase.since);
+            Snapshot {
+                name: self.name,
+                state: phase.stand.state(),
+                control,
+                epoch: phase.epoch,
+                since,
+                since_wall: self.clock.wall(since),
+                totals,
+                rules,
+                consecutive_failures: if phase.stand == Stand::Closed { run } else { 0 },
+                half_open: phase.stand.stage().map(|stage| HalfOpenSnapshot {
+                    in_flight: u32::try_from(phase.stay.probes.len()).unwrap_or(u32::MAX),
+                    successes: phase.stay.successes,
+                    failures: phase.stay.failures,
+                    stage,
+                }),
+                retry_after: retry_after(&phase, inner, control, now),
+                last_trip: phase.last_trip,
+                recent,
+                blind: inner.blind.drops >= BLIND_AFTER && inner.blind.verdicts == self.verdicts(inner),
+            }
+        })
+    }
+}
+
+/// How long a call would be told to wait.
+fn retry_after(phase: &Phase, inner: &Inner, control: Control, now: u64) -> Option<Duration> {
+    let rejects = match phase.stand {
+        Stand::Open => true,
+        Stand::Probing => phase.is_full(&inner.plan.phase_rules()),
+        Stand::Closed | Stand::Ramping => false,
+    };
+    (rejects && control == Control::Automatic).then(|| Duration::from_nanos(phase.due().saturating_sub(now)))
+}
+
+fn flags(plan: &Plan, books: &Books) -> u64 {
+    let timed = if books.is_timed() { word::TIMED } else { 0 };
+    let slow = if plan.slow_limit != u64::MAX { word::SLOW } else { 0 };
+    timed | slow
+}
+
+fn timeout(settings: &Settings) -> u64 {
+    settings.timeout.map_or(0, crate::phase::nanos)
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let queues = self.with(|inner, _| std::mem::take(&mut inner.queues));
+        queues.iter().filter_map(Weak::upgrade).for_each(|queue| queue.close());
+    }
+}
+
+impl From<Stand> for State {
+    fn from(stand: Stand) -> Self {
+        stand.state()
+    }
+}

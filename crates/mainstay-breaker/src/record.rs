@@ -1,0 +1,220 @@
+//! Recording: what a verdict does.
+
+use std::time::Duration;
+
+use mainstay_core::sync::Ordering;
+use mainstay_core::{Classified, Verdict};
+
+use crate::books::{At, Entry};
+use crate::machine::{Inner, Machine};
+use crate::phase::{ProbeFault, Stand};
+use crate::tally;
+use crate::ticket::Ticket;
+use crate::word;
+use crate::{Cause, Control};
+
+/// A verdict with its duration.
+#[derive(Clone, Copy)]
+struct Outcome {
+    verdict: Verdict,
+    asked_to_wait: Option<Duration>,
+    took: u64,
+    /// Slow for any rule.
+    slow: bool,
+}
+
+impl Machine {
+    /// One load, one comparison and one bump for a success while closed and healthy; see the module `word`.
+    #[inline]
+    pub(crate) fn record(&self, ticket: &Ticket, classified: Classified) {
+        if classified.verdict() == Verdict::Success
+            && self.word.load() == ticket.word
+            && self.tally.count(word::epoch(ticket.word))
+        {
+            return;
+        }
+        self.record_slowly(ticket, classified);
+    }
+
+    #[inline(never)]
+    fn record_slowly(&self, ticket: &Ticket, classified: Classified) {
+        let verdict = classified.verdict();
+        if verdict == Verdict::Ignore {
+            self.tally.bump(tally::IGNORED);
+            if ticket.is_probe() {
+                self.with_due(|inner, _| self.give_back(inner, ticket));
+            }
+            return;
+        }
+        let took = ticket.took(&self.clock);
+        let slow = took >= self.slow_limit.load(Ordering::Relaxed);
+        if slow {
+            self.slow.fetch_add(1, Ordering::Relaxed);
+        }
+        let outcome = Outcome { verdict, asked_to_wait: classified.asked_to_wait(), took, slow };
+        if ticket.is_bypass() {
+            return self.count_unjudged(verdict);
+        }
+        loop {
+            let word = self.word.load();
+            if word::epoch(word) != ticket.epoch() {
+                // Late: it decides nothing.
+                return self.count_unjudged(verdict);
+            }
+            let plain = verdict == Verdict::Success && !slow && word::stand(word) == Stand::Closed;
+            if !plain || is_forced(word) {
+                break;
+            }
+            // A success that ends a run has ended it before it is counted; if the word has moved on, look again.
+            if word & word::RUN != 0 && !self.word.end_run(word) {
+                continue;
+            }
+            let epoch = ticket.epoch();
+            let counted = match word & word::TIMED {
+                0 => self.tally.count(epoch),
+                _ => self.tally.count_timed(epoch, self.clock.coarse_nanos()),
+            };
+            if counted {
+                return;
+            }
+            break;
+        }
+        self.with_due(|inner, now| self.record_under_lock(inner, now, ticket, outcome));
+    }
+
+    fn record_under_lock(&self, inner: &mut Inner, now: u64, ticket: &Ticket, outcome: Outcome) {
+        let held = ticket.is_probe() && self.give_back(inner, ticket);
+        let late = ticket.epoch() != inner.phase.epoch || ticket.is_probe() && !held;
+        if late || is_forced(self.word.load()) {
+            return self.count_unjudged(outcome.verdict);
+        }
+        if ticket.is_probe() {
+            self.count_unjudged(outcome.verdict);
+            return self.judge_probe(inner, now, outcome);
+        }
+        match outcome.verdict {
+            Verdict::Success => self.success(inner, now, outcome),
+            Verdict::Failure => self.failure(inner, now, outcome),
+            Verdict::Ignore => {}
+        }
+    }
+
+    /// A success of the current epoch that could not be counted without the lock.
+    fn success(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
+        self.word.update(|word| word & !word::RUN);
+        if outcome.slow {
+            inner.successes += 1;
+            return self.judge(inner, now, outcome);
+        }
+        let epoch = inner.phase.epoch;
+        // `coarse` may lag behind the slice that `now` is in: a row rolled to `now` counts there.
+        if self.tally.roll(epoch, now, inner.books.lane_keys()) && self.tally.count_timed(epoch, now) {
+            return;
+        }
+        inner.successes += 1;
+        inner.books.count_call(now);
+    }
+
+    fn failure(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
+        self.tally.bump(tally::FAILURE);
+        // The exchange orders this failure against the successes that end runs.
+        let before = self.word.update(|word| word | word::RUN);
+        inner.books.count_run(before & word::RUN != 0, now, &inner.plan);
+        self.judge(inner, now, outcome);
+    }
+
+    /// `Closed -> Open`, perhaps: a rule that the verdict concerns has reached its threshold.
+    fn judge(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
+        let at = At { tally: &self.tally, epoch: inner.phase.epoch, now };
+        let entry = Entry { failure: outcome.verdict == Verdict::Failure, took: outcome.took };
+        if let Some(cause) = inner.books.enter(entry, &inner.plan, at) {
+            self.open(inner, now, cause, outcome.asked_to_wait);
+        }
+    }
+
+    fn open(&self, inner: &mut Inner, now: u64, cause: Cause, asked: Option<Duration>) {
+        let step = inner.phase.open(now, cause, asked, &inner.plan.phase_rules());
+        self.enter(inner, &[step]);
+    }
+
+    /// What a probe's verdict does to the stay. Its slot is free already.
+    fn judge_probe(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
+        let rules = inner.plan.phase_rules();
+        let step = match outcome.verdict {
+            Verdict::Success if outcome.slow => inner.phase.probe_failed(now, ProbeFault::Slow, None, &rules),
+            Verdict::Success => inner.phase.probe_succeeded(now, &rules),
+            Verdict::Failure => {
+                inner.phase.probe_failed(now, ProbeFault::Failed, outcome.asked_to_wait, &rules)
+            }
+            Verdict::Ignore => None,
+        };
+        if let Some(step) = step {
+            self.enter(inner, &[step]);
+        }
+    }
+
+    /// The head of the answer is in: a probe's slot is free and its verdict counts for the stay; the duration stands.
+    pub(crate) fn answered(&self, ticket: &mut Ticket, classified: Classified) {
+        if !ticket.answer(&self.clock) || !ticket.is_probe() {
+            return;
+        }
+        let took = ticket.took(&self.clock);
+        let slow = took >= self.slow_limit.load(Ordering::Relaxed);
+        let outcome =
+            Outcome { verdict: classified.verdict(), asked_to_wait: classified.asked_to_wait(), took, slow };
+        self.with_due(|inner, now| {
+            if self.give_back(inner, ticket) && !is_forced(self.word.load()) {
+                self.judge_probe(inner, now, outcome);
+            }
+        });
+        ticket.disarm();
+    }
+
+    /// A permit was dropped without a verdict.
+    #[inline(never)]
+    pub(crate) fn abandon(&self, ticket: &Ticket) {
+        if ticket.panicked() {
+            return self.record_slowly(ticket, Classified::failure());
+        }
+        let as_failure = self.with_due(|inner, _| {
+            let as_failure = inner.plan.settings.count_dropped_as_failure;
+            self.tally.bump(tally::CANCELLED);
+            if as_failure {
+                inner.dropped_failures += 1;
+            } else {
+                self.count_drop(inner);
+                if ticket.is_probe() {
+                    self.give_back(inner, ticket);
+                }
+            }
+            as_failure
+        });
+        if as_failure {
+            self.record_slowly(ticket, Classified::failure());
+        }
+    }
+
+    /// Gives a probe's slot back. False if it expired before, or belongs to another epoch.
+    fn give_back(&self, inner: &mut Inner, ticket: &Ticket) -> bool {
+        let held = ticket.epoch() == inner.phase.epoch && inner.phase.free_slot(ticket.probe);
+        if held {
+            self.slots_changed(inner);
+            inner.outbox.get_or_insert_default().slot_free();
+        }
+        held
+    }
+
+    /// Counts a verdict in the totals only.
+    fn count_unjudged(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Success => self.tally.bump_unjudged(),
+            Verdict::Failure => self.tally.bump(tally::FAILURE),
+            Verdict::Ignore => self.tally.bump(tally::IGNORED),
+        }
+    }
+}
+
+/// Verdicts count in the totals only while the breaker is forced.
+fn is_forced(word: u64) -> bool {
+    matches!(word::control(word), Control::ForcedOpen | Control::ForcedClosed)
+}

@@ -1,0 +1,136 @@
+//! The state in one word.
+//!
+//! ```text
+//!  63           32 31        16 15        8 7       0
+//! |     epoch     |   unused   |  what now | ticket  |
+//! ```
+//!
+//! Everything that a call must know before it goes through is in one `AtomicU64`, laid out so that the case that
+//! matters (closed, automatic, no run of failures, no rule that needs the time) has a low half of zeros: admission is
+//! one load and one test, and a success is one load and one comparison with the permit's ticket.
+//!
+//! Who may write it: the holder of the breaker's lock, and beside it only [`Word::end_run`], which takes one bit away.
+//! So every write by the lock's holder is a compare-exchange as long as the word may hold a run, and a success
+//! that loses against a transition sees another epoch when it looks again.
+
+use mainstay_core::sync::{AtomicU64, Ordering, fence};
+
+use crate::{Control, phase::Stand};
+
+pub(crate) struct Word(AtomicU64);
+
+/// Failures in a row are being counted; a success must end the run. The count itself lies under the lock.
+pub(crate) const RUN: u64 = 1 << 8;
+/// A rule has a window of time: a success must look at the clock.
+pub(crate) const TIMED: u64 = 1 << 9;
+/// A rule is about slow calls: a permit must know when it was taken.
+pub(crate) const SLOW: u64 = 1 << 10;
+/// Half-open, and every probe slot is taken until `due`.
+pub(crate) const FULL: u64 = 1 << 11;
+/// A transition is being written: what belongs to the state (deadline, cause) must not be read yet.
+pub(crate) const CLAIMED: u64 = 1 << 12;
+/// A keyed set has given this breaker up; look the key up again.
+pub(crate) const EVICTED: u64 = 1 << 13;
+const STAND: u32 = 14;
+const CONTROL: u32 = 16;
+const EPOCH: u32 = 32;
+
+/// Only in tickets: the permit holds a probe slot.
+pub(crate) const PROBE: u64 = 1;
+/// Only in tickets: the permit decides nothing.
+pub(crate) const BYPASS: u64 = 2;
+
+/// Flags under which a closed breaker still admits without a further look.
+pub(crate) const PASSABLE: u64 = RUN | TIMED;
+pub(crate) fn pack(epoch: u32, stand: Stand, control: Control, flags: u64) -> u64 {
+    with_control(u64::from(epoch) << EPOCH | (stand as u64) << STAND | flags, control)
+}
+
+pub(crate) fn with_control(word: u64, control: Control) -> u64 {
+    let bits: u64 = match control {
+        Control::Automatic => 0,
+        Control::ForcedOpen => 1,
+        Control::ForcedClosed => 2,
+        Control::ObserveOnly => 3,
+    };
+    word & !(3 << CONTROL) | bits << CONTROL
+}
+
+pub(crate) fn epoch(word: u64) -> u32 {
+    (word >> EPOCH) as u32
+}
+
+/// The ticket of a permit that is neither probe nor bypass: equal to the word of a healthy breaker in that epoch.
+pub(crate) fn ticket(word: u64) -> u64 {
+    word >> EPOCH << EPOCH
+}
+
+pub(crate) fn stand(word: u64) -> Stand {
+    match word >> STAND & 3 {
+        0 => Stand::Closed,
+        1 => Stand::Open,
+        2 => Stand::Probing,
+        _ => Stand::Ramping,
+    }
+}
+
+pub(crate) fn control(word: u64) -> Control {
+    match word >> CONTROL & 3 {
+        0 => Control::Automatic,
+        1 => Control::ForcedOpen,
+        2 => Control::ForcedClosed,
+        _ => Control::ObserveOnly,
+    }
+}
+
+impl Word {
+    pub(crate) fn new(word: u64) -> Self {
+        Self(AtomicU64::new(word))
+    }
+
+    /// Acquire: whoever sees a state sees what was published with it.
+    #[inline]
+    pub(crate) fn load(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether `word` still stands, after other cells were read with relaxed loads. The fence keeps those loads before
+    /// this one; together with the fence in [`claim`](Self::claim) a reader that got a cell of a later transition sees
+    /// that transition's word here.
+    #[inline]
+    pub(crate) fn still(&self, word: u64) -> bool {
+        fence(Ordering::Acquire);
+        self.0.load(Ordering::Relaxed) == word
+    }
+
+    /// Ends a run of failures, as a success does. False if the word is no longer `seen`. The only write without
+    /// the lock. AcqRel: it stands between failures, whose counts lie under the lock, and a later success.
+    pub(crate) fn end_run(&self, seen: u64) -> bool {
+        self.0.compare_exchange(seen, seen & !RUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Under the lock: replaces the word by what `change` makes of it, and returns what was there. The exchange is a
+    /// write even if nothing changes: that is what orders it against [`end_run`](Self::end_run).
+    pub(crate) fn update(&self, change: impl Fn(u64) -> u64) -> u64 {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            match self.0.compare_exchange_weak(seen, change(seen), Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(before) => return before,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Under the lock: shows the new epoch and state, but nothing else of them yet. From here on the calls of the old
+    /// epoch are late, and nobody believes the deadline and the cause until [`publish`](Self::publish).
+    pub(crate) fn claim(&self, word: u64) {
+        self.update(|before| word & !RUN | before & EVICTED | CLAIMED);
+        fence(Ordering::Release);
+    }
+
+    /// Under the lock, after a claim: the state is complete. A plain store, because a claimed word has no run for
+    /// anybody to end.
+    pub(crate) fn publish(&self, word: u64) {
+        self.0.store(word & !CLAIMED, Ordering::Release);
+    }
+}
