@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_core::sync::Ordering;
 
 use crate::machine::{Inner, Machine};
-use crate::phase::Stand;
+use crate::phase::{Phase, Stand};
 use crate::tally;
 use crate::ticket::Ticket;
 use crate::word;
@@ -24,17 +24,15 @@ impl Machine {
 
     #[inline(never)]
     fn admit_slowly(&self, word: u64) -> Result<Ticket, Rejected> {
-        let reason = match (word::control(word), word::stand(word)) {
-            (Control::ForcedOpen, _) => RejectReason::Forced,
-            (Control::ForcedClosed, _) => {
+        let reason = match (reason(word), word::control(word), word::stand(word)) {
+            (Some(reason), ..) => reason,
+            (None, Control::ForcedClosed, _) => {
                 self.poll_if_due();
                 return Ok(Ticket::bypass(word).timed(word, || self.clock.now_nanos()));
             }
-            (_, Stand::Closed) if word & word::CLAIMED == 0 => {
+            (None, _, Stand::Closed) if word & word::CLAIMED == 0 => {
                 return Ok(Ticket::normal(word).timed(word, || self.clock.now_nanos()));
             }
-            (_, Stand::Open) => RejectReason::Open,
-            (_, Stand::Probing) if word & word::FULL != 0 => RejectReason::ProbesBusy,
             _ => return self.admit_under_lock(),
         };
         // Without the lock, as long as what is posted belongs to the word and nothing is due.
@@ -97,39 +95,70 @@ impl Machine {
         Err(Rejected::new(self.name, reason, wait.map(Duration::from_nanos), cause))
     }
 
-    /// A rejection that the breaker itself did not decide (a service called before it was ready).
-    pub(crate) fn reject(&self, reason: RejectReason) -> Rejected {
+    /// The rejection of a call for which nothing was made ready: for the reason for which it was not, if that still
+    /// holds.
+    pub(crate) fn reject_unready(&self) -> Rejected {
+        let word = self.word.load();
+        let posted = self.posted(word).filter(|_| reason(word).is_some());
+        let (reason, wait, cause) = match (reason(word), posted) {
+            (Some(RejectReason::Forced), Some((_, cause))) => (RejectReason::Forced, None, cause),
+            (Some(reason), Some((due, cause))) if self.clock.coarse_nanos() < due => {
+                (reason, Some(due.saturating_sub(self.clock.coarse_nanos())), cause)
+            }
+            _ => self.with(|inner, now| {
+                let phase = self.seen(inner, now).0;
+                let (reason, wait) = match blocked(&phase, inner, word::control(self.word.load())) {
+                    Some(RejectReason::Forced) => (RejectReason::Forced, None),
+                    Some(reason) => (reason, Some(phase.due().saturating_sub(now))),
+                    None => (RejectReason::NotReady, Some(0)),
+                };
+                (reason, wait, phase.last_trip)
+            }),
+        };
         self.tally.bump(tally::REJECTED);
-        let (wait, cause) = self.with(|inner, now| {
-            let phase = self.seen(inner, now).0;
-            let wait = (phase.stand == Stand::Open).then(|| phase.due().saturating_sub(now));
-            (wait, phase.last_trip)
-        });
         Rejected::new(self.name, reason, wait.map(Duration::from_nanos), cause)
     }
 
     /// Whether a call would be admitted now. Changes nothing. Otherwise until when it is not, as far as time alone can
     /// tell.
+    #[inline]
     pub(crate) fn would_admit(&self) -> Result<(), Option<Duration>> {
         let word = self.word.load();
         if (word as u32) & !(word::PASSABLE as u32) == 0 {
             return Ok(());
         }
-        self.with(|inner, now| match word::control(self.word.load()) {
-            Control::ForcedOpen => Err(None),
-            Control::ForcedClosed | Control::ObserveOnly => Ok(()),
-            Control::Automatic => self.would_take(inner, now),
+        self.would_admit_slowly(word)
+    }
+
+    #[inline(never)]
+    fn would_admit_slowly(&self, word: u64) -> Result<(), Option<Duration>> {
+        if word::control(word) == Control::Automatic
+            && reason(word).is_some()
+            && let Some((due, _)) = self.posted(word)
+            && self.clock.coarse_nanos() < due
+        {
+            return Err(Some(Duration::from_nanos(due)));
+        }
+        self.with(|inner, now| {
+            let phase = self.seen(inner, now).0;
+            match blocked(&phase, inner, word::control(self.word.load())) {
+                Some(RejectReason::Forced) => Err(None),
+                Some(_) => Err(Some(Duration::from_nanos(phase.due()))),
+                None => Ok(()),
+            }
         })
     }
 
-    fn would_take(&self, inner: &Inner, now: u64) -> Result<(), Option<Duration>> {
-        let phase = self.seen(inner, now).0;
-        let busy = match phase.stand {
-            Stand::Closed | Stand::Ramping => false,
-            Stand::Open => true,
-            Stand::Probing => phase.is_full(&inner.plan.phase_rules()),
-        };
-        if busy { Err(Some(Duration::from_nanos(phase.due()))) } else { Ok(()) }
+    /// While probing with free slots: until when those who were woken for them may take their time.
+    #[cfg(feature = "tower")]
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.with(|inner, now| {
+            let phase = self.seen(inner, now).0;
+            let patience = inner.plan.settings.half_open.probe_timeout;
+            let probing = phase.stand == Stand::Probing;
+            let admits = blocked(&phase, inner, word::control(self.word.load())).is_none();
+            (probing && admits).then(|| Duration::from_nanos(phase.since).saturating_add(patience))
+        })
     }
 
     /// While forced, the state goes on by time.
@@ -138,5 +167,29 @@ impl Machine {
         if due != u64::MAX && self.clock.coarse_nanos() >= due {
             self.poll();
         }
+    }
+}
+
+/// Why the word alone says that a call is rejected, unless something is due.
+fn reason(word: u64) -> Option<RejectReason> {
+    match (word::control(word), word::stand(word)) {
+        (Control::ForcedOpen, _) => Some(RejectReason::Forced),
+        (Control::ForcedClosed, _) => None,
+        (_, Stand::Open) => Some(RejectReason::Open),
+        (_, Stand::Probing) if word & word::FULL != 0 => Some(RejectReason::ProbesBusy),
+        _ => None,
+    }
+}
+
+/// Why every call is rejected in a phase, if it is.
+pub(crate) fn blocked(phase: &Phase, inner: &Inner, control: Control) -> Option<RejectReason> {
+    match (control, phase.stand) {
+        (Control::ForcedOpen, _) => Some(RejectReason::Forced),
+        (Control::ForcedClosed | Control::ObserveOnly, _) => None,
+        (Control::Automatic, Stand::Open) => Some(RejectReason::Open),
+        (Control::Automatic, Stand::Probing) if phase.is_full(&inner.plan.phase_rules()) => {
+            Some(RejectReason::ProbesBusy)
+        }
+        (Control::Automatic, _) => None,
     }
 }

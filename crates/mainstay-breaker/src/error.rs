@@ -36,6 +36,8 @@ pub enum RejectReason {
     KeysFull,
     /// The service was called without having been ready.
     NotReady,
+    /// The call was made, but cut off by the breaker's time-out. Only seen by a layer's `reject_with`.
+    TimedOut,
 }
 
 /// The error of a guarded call.
@@ -118,6 +120,7 @@ impl fmt::Display for RejectReason {
             Self::Forced => "it is forced open",
             Self::KeysFull => "its set of keys is full",
             Self::NotReady => "the service was not ready",
+            Self::TimedOut => "it did not answer in time",
         })
     }
 }

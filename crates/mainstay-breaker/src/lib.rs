@@ -35,12 +35,20 @@ mod books;
 mod breaker;
 mod deliver;
 mod error;
+#[cfg(feature = "tower")]
+mod future;
 mod gate;
+#[cfg(feature = "tower")]
+mod guard;
+#[cfg(feature = "tower")]
+mod layer;
 mod machine;
 mod permit;
 mod phase;
 mod record;
 mod run;
+#[cfg(feature = "tower")]
+mod service;
 mod settings;
 mod snapshot;
 mod subscribe;
@@ -48,17 +56,27 @@ mod tally;
 mod ticket;
 mod transition;
 mod trip;
+#[cfg(feature = "tower")]
+mod wait;
 mod window;
 mod word;
 
 pub use breaker::{Breaker, BreakerBuilder};
 pub use error::{BreakerError, RejectReason, Rejected, TimedOut};
+#[cfg(feature = "tower")]
+pub use future::ResponseFuture;
+#[cfg(feature = "tower")]
+pub use guard::{Guard, One};
+#[cfg(feature = "tower")]
+pub use layer::{BreakerLayer, OnOpen};
 pub use mainstay_core::{
     Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor, Registry,
     StateSource, Verdict, Watch,
 };
 pub use permit::{OwnedPermit, Permit};
 pub use run::Run;
+#[cfg(feature = "tower")]
+pub use service::{BreakerService, PassError, Refuse, RespondWith};
 pub use settings::{HalfOpen, Settings};
 pub use snapshot::{HalfOpenSnapshot, RuleSnapshot, Snapshot, Totals};
 pub use subscribe::Transitions;

@@ -13,13 +13,14 @@ use std::time::Duration;
 use mainstay_core::sync::{AtomicU64, Mutex, Ordering, lock};
 use mainstay_core::{Bell, Clock, Name};
 
+use crate::admit::blocked;
 use crate::books::{At, Books, Plan};
 use crate::deliver::{Delivery, Outbox, Queue};
 use crate::gate::Gate;
 use crate::phase::{Phase, Stand, Step};
 use crate::tally::{self, Tally};
 use crate::word::{self, Word};
-use crate::{Cause, Control, HalfOpenSnapshot, Settings, Snapshot, State, Totals, Transition};
+use crate::{Cause, Control, HalfOpenSnapshot, RejectReason, Settings, Snapshot, State, Totals, Transition};
 
 pub(crate) struct Machine {
     pub(crate) word: Word,
@@ -382,12 +383,10 @@ impl Machine {
 
 /// How long a call would be told to wait.
 fn retry_after(phase: &Phase, inner: &Inner, control: Control, now: u64) -> Option<Duration> {
-    let rejects = match phase.stand {
-        Stand::Open => true,
-        Stand::Probing => phase.is_full(&inner.plan.phase_rules()),
-        Stand::Closed | Stand::Ramping => false,
-    };
-    (rejects && control == Control::Automatic).then(|| Duration::from_nanos(phase.due().saturating_sub(now)))
+    match blocked(phase, inner, control) {
+        None | Some(RejectReason::Forced) => None,
+        Some(_) => Some(Duration::from_nanos(phase.due().saturating_sub(now))),
+    }
 }
 
 fn flags(plan: &Plan, books: &Books) -> u64 {

@@ -33,14 +33,29 @@ pin_project! {
         #[pin]
         work: Option<F>,
         classify: C,
-        permit: Option<Held<H>>,
+        stage: Stage<H>,
         deadline: Option<Deadline>,
     }
+}
+
+enum Stage<H: Host> {
+    /// Not admitted yet, or at its end.
+    Still,
+    Guarded(Held<H>),
+    /// Nobody guards it: there is nothing to record.
+    Unguarded,
 }
 
 struct Deadline {
     sleep: Sleep,
     timeout: Duration,
+}
+
+impl Deadline {
+    fn new(machine: &Machine, timeout: Duration) -> Self {
+        let clock = &machine.clock;
+        Self { sleep: clock.sleep_until(clock.now().saturating_add(timeout)), timeout }
+    }
 }
 
 /// How an attempt ended.
@@ -93,17 +108,29 @@ impl<F, C> std::fmt::Debug for Run<'_, F, C> {
 
 impl<F, C, H: Host> Attempt<F, C, H> {
     pub(crate) fn new(work: F, classify: C) -> Self {
-        Self { work: Some(work), classify, permit: None, deadline: None }
+        Self { work: Some(work), classify, stage: Stage::Still, deadline: None }
     }
 
     /// The call was admitted; its time-out begins.
     pub(crate) fn begin(self: Pin<&mut Self>, permit: Held<H>, timeout: Option<Duration>) {
         let this = self.project();
-        *this.deadline = timeout.map(|timeout| {
-            let clock = &permit.machine().clock;
-            Deadline { sleep: clock.sleep_until(clock.now().saturating_add(timeout)), timeout }
-        });
-        *this.permit = Some(permit);
+        *this.deadline = timeout.map(|timeout| Deadline::new(permit.machine(), timeout));
+        *this.stage = Stage::Guarded(permit);
+    }
+
+    /// A call that was admitted.
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn guarded(work: F, classify: C, permit: Held<H>, timeout: Option<Duration>) -> Self {
+        let timeout = timeout.or_else(|| permit.machine().timeout());
+        let deadline = timeout.map(|timeout| Deadline::new(permit.machine(), timeout));
+        Self { work: Some(work), classify, stage: Stage::Guarded(permit), deadline }
+    }
+
+    /// A call that nobody guards.
+    #[cfg(feature = "tower")]
+    pub(crate) fn unguarded(work: F, classify: C) -> Self {
+        Self { work: Some(work), classify, stage: Stage::Unguarded, deadline: None }
     }
 
     /// Polls the work, then the time-out. Pending for ever once it has ended.
@@ -115,13 +142,23 @@ impl<F, C, H: Host> Attempt<F, C, H> {
         let mut this = self.project();
         // Out of its place while user code runs: a panic in the work or in the classifier drops it here and now, while
         // the thread unwinds, whatever becomes of this future.
-        let Some(permit) = this.permit.take() else { return Poll::Pending };
+        let permit = match std::mem::replace(this.stage, Stage::Still) {
+            Stage::Still => return Poll::Pending,
+            Stage::Guarded(permit) => Some(permit),
+            Stage::Unguarded => None,
+        };
         let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
         if let Poll::Ready(result) = work.poll(cx) {
-            let classified = this.classify.classify(&result);
-            permit.settle(classified);
+            if let Some(permit) = permit {
+                let classified = this.classify.classify(&result);
+                permit.settle(classified);
+            }
             return Poll::Ready(End::Answered(result));
         }
+        let Some(permit) = permit else {
+            *this.stage = Stage::Unguarded;
+            return Poll::Pending;
+        };
         if let Some(deadline) = this.deadline.as_mut()
             && Pin::new(&mut deadline.sleep).poll(cx).is_ready()
         {
@@ -130,7 +167,7 @@ impl<F, C, H: Host> Attempt<F, C, H> {
             this.work.set(None);
             return Poll::Ready(End::TimedOut(timed_out));
         }
-        *this.permit = Some(permit);
+        *this.stage = Stage::Guarded(permit);
         Poll::Pending
     }
 }

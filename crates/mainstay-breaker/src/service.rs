@@ -1,0 +1,200 @@
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mainstay_core::{Classify, ErrorsAreFailures};
+use tower_service::Service;
+
+use crate::future::ResponseFuture;
+use crate::guard::{Guard, One};
+use crate::wait::{Waiter, poll_admissible};
+use crate::{BreakerError, OnOpen, RejectReason, Rejected, TimedOut};
+
+/// A tower service behind a breaker. Made by [`BreakerLayer`](crate::BreakerLayer) or
+/// [`KeyedLayer`](crate::KeyedLayer).
+///
+/// `poll_ready` takes no permit, and does not ask the inner service while the breaker would reject. A `call` is made
+/// only if the last `poll_ready` made the inner service ready; otherwise it is rejected, even if the breaker has become
+/// due meanwhile, because the inner service was not asked. An error of the inner `poll_ready` is classified and recorded
+/// as a call of its own, and returned.
+pub struct BreakerService<S, C = ErrorsAreFailures, R = PassError, G = One> {
+    inner: S,
+    guard: G,
+    options: Options<C, R>,
+    /// The last `poll_ready` made the inner service ready.
+    readied: bool,
+    waiter: Option<Waiter>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Options<C, R> {
+    pub(crate) classify: C,
+    pub(crate) refuse: R,
+    pub(crate) on_open: OnOpen,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What becomes of a call that the breaker rejects or cuts off. Sealed: [`PassError`] or [`RespondWith`].
+pub trait Refuse<T, E>: Clone {
+    /// The error of the service.
+    type Error;
+
+    #[doc(hidden)]
+    fn rejected(&self, rejected: Rejected) -> Result<T, Self::Error>;
+
+    #[doc(hidden)]
+    fn timed_out(&self, timed_out: TimedOut) -> Result<T, Self::Error>;
+
+    #[doc(hidden)]
+    fn inner(error: E) -> Self::Error;
+}
+
+/// It becomes a [`BreakerError`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PassError;
+
+/// It becomes a response.
+#[derive(Clone, Copy, Debug)]
+pub struct RespondWith<F>(pub(crate) F);
+
+impl<T, E> Refuse<T, E> for PassError {
+    type Error = BreakerError<E>;
+
+    fn rejected(&self, rejected: Rejected) -> Result<T, Self::Error> {
+        Err(BreakerError::Rejected(rejected))
+    }
+
+    fn timed_out(&self, timed_out: TimedOut) -> Result<T, Self::Error> {
+        Err(BreakerError::TimedOut(timed_out))
+    }
+
+    #[inline]
+    fn inner(error: E) -> Self::Error {
+        BreakerError::Inner(error)
+    }
+}
+
+impl<F, T, E> Refuse<T, E> for RespondWith<F>
+where
+    F: Fn(Rejected) -> T + Clone,
+{
+    type Error = E;
+
+    fn rejected(&self, rejected: Rejected) -> Result<T, E> {
+        Ok((self.0)(rejected))
+    }
+
+    fn timed_out(&self, timed_out: TimedOut) -> Result<T, E> {
+        Ok((self.0)(Rejected::new(timed_out.name(), RejectReason::TimedOut, None, None)))
+    }
+
+    #[inline]
+    fn inner(error: E) -> E {
+        error
+    }
+}
+
+impl Default for Options<ErrorsAreFailures, PassError> {
+    fn default() -> Self {
+        Self { classify: ErrorsAreFailures, refuse: PassError, on_open: OnOpen::Reject, timeout: None }
+    }
+}
+
+impl<S, C, R, G> BreakerService<S, C, R, G> {
+    pub(crate) fn new(inner: S, guard: G, options: Options<C, R>) -> Self {
+        Self { inner, guard, options, readied: false, waiter: None }
+    }
+
+    /// The wrapped service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The wrapped service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The wrapped service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, C, R, G, Req> Service<Req> for BreakerService<S, C, R, G>
+where
+    S: Service<Req>,
+    C: Classify<S::Response, S::Error> + Clone,
+    R: Refuse<S::Response, S::Error>,
+    G: Guard<Req>,
+{
+    type Response = S::Response;
+    type Error = R::Error;
+    type Future = ResponseFuture<S::Future, C, R>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.readied = false;
+        if let Some(breaker) = self.guard.gatekeeper() {
+            match self.options.on_open {
+                OnOpen::Reject if breaker.machine().would_admit().is_err() => return Poll::Ready(Ok(())),
+                OnOpen::Reject => {}
+                OnOpen::NotReady => {
+                    if poll_admissible(breaker, &mut self.waiter, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                self.readied = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => {
+                let result = Err(error);
+                if let Some(breaker) = self.guard.gatekeeper()
+                    && let Ok(permit) = breaker.try_acquire()
+                {
+                    let classified = self.options.classify.classify(&result);
+                    permit.record(classified);
+                }
+                Poll::Ready(result.map(|_: S::Response| ()).map_err(R::inner))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    #[inline]
+    fn call(&mut self, request: Req) -> Self::Future {
+        let Options { classify, refuse, timeout, .. } = &self.options;
+        if !std::mem::take(&mut self.readied) {
+            return ResponseFuture::refused(self.guard.unready(), refuse.clone());
+        }
+        match self.guard.admit(&request) {
+            Err(rejected) => ResponseFuture::refused(rejected, refuse.clone()),
+            Ok(permit) => {
+                let work = self.inner.call(request);
+                ResponseFuture::calling(work, classify.clone(), refuse.clone(), permit, *timeout)
+            }
+        }
+    }
+}
+
+/// By hand: what the last `poll_ready` did is true of this service only, and so is its place in the queue.
+impl<S: Clone, C: Clone, R: Clone, G: Clone> Clone for BreakerService<S, C, R, G> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.guard.clone(), self.options.clone())
+    }
+}
+
+impl<S: fmt::Debug, C, R, G: fmt::Debug> fmt::Debug for BreakerService<S, C, R, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BreakerService")
+            .field("inner", &self.inner)
+            .field("guard", &self.guard)
+            .field("on_open", &self.options.on_open)
+            .field("readied", &self.readied)
+            .finish_non_exhaustive()
+    }
+}
