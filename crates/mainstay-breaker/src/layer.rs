@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use crate::guard::One;
 use crate::service::{BreakerService, Options, PassError, RespondWith};
-use crate::Breaker;
+use crate::{Breaker, Rejected};
 
 /// Wraps tower services with a breaker. All services made from one breaker share it.
 ///
@@ -72,7 +72,10 @@ impl<C, R, G> BreakerLayer<C, R, G> {
     /// Answers with a response instead of a [`BreakerError`](crate::BreakerError) when the breaker rejects a call, or
     /// cuts it off ([`RejectReason::TimedOut`](crate::RejectReason::TimedOut)). The service's error is then the inner
     /// one's, so that it fits where that must be `Infallible`.
-    pub fn reject_with<F>(self, respond: F) -> BreakerLayer<C, RespondWith<F>, G> {
+    pub fn reject_with<F, T>(self, respond: F) -> BreakerLayer<C, RespondWith<F>, G>
+    where
+        F: Fn(Rejected) -> T + Clone,
+    {
         let Options { classify, on_open, timeout, .. } = self.options;
         BreakerLayer {
             guard: self.guard,

@@ -70,19 +70,26 @@ impl Waiter {
             self.lead = Some(Lead { breaker: breaker.clone(), timer: None });
         }
         let Some(lead) = &mut self.lead else { return false };
+        // The timer that was set first: when it rings, the time that it was set for is no longer to be seen.
+        if lead.rings(cx) {
+            return true;
+        }
         let machine = breaker.machine();
         // Probing with free slots: those who were woken for them should come; if they do not, the leader does.
         let until = until.or_else(|| machine.patience());
-        let Some(until) = until else {
-            lead.timer = None;
+        if lead.timer.as_ref().map(Sleep::until) == until {
             return false;
-        };
-        if lead.timer.as_ref().is_none_or(|timer| timer.until() != until) {
-            lead.timer = Some(machine.clock.sleep_until(until));
         }
-        let rung = lead.timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(cx).is_ready());
+        lead.timer = until.map(|until| machine.clock.sleep_until(until));
+        lead.rings(cx)
+    }
+}
+
+impl Lead {
+    fn rings(&mut self, cx: &mut Context<'_>) -> bool {
+        let rung = self.timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(cx).is_ready());
         if rung {
-            lead.timer = None;
+            self.timer = None;
         }
         rung
     }
