@@ -23,6 +23,15 @@ struct Outcome {
     slow: bool,
 }
 
+impl Outcome {
+    fn new(classified: Classified, took: u64, slow: bool) -> Self {
+        let verdict = classified.verdict();
+        // Only a failure can ask for time.
+        let asked_to_wait = classified.asked_to_wait().filter(|_| verdict == Verdict::Failure);
+        Self { verdict, asked_to_wait, took, slow }
+    }
+}
+
 impl Machine {
     /// One load, one comparison and one bump for a success while closed and healthy; see the module `word`.
     #[inline]
@@ -51,7 +60,7 @@ impl Machine {
         if slow {
             self.slow.fetch_add(1, Ordering::Relaxed);
         }
-        let outcome = Outcome { verdict, asked_to_wait: classified.asked_to_wait(), took, slow };
+        let outcome = Outcome::new(classified, took, slow);
         if ticket.is_bypass() {
             return self.count_unjudged(verdict);
         }
@@ -160,8 +169,7 @@ impl Machine {
         }
         let took = ticket.took(&self.clock);
         let slow = took >= self.slow_limit.load(Ordering::Relaxed);
-        let outcome =
-            Outcome { verdict: classified.verdict(), asked_to_wait: classified.asked_to_wait(), took, slow };
+        let outcome = Outcome::new(classified, took, slow);
         self.with_due(|inner, now| {
             if self.give_back(inner, ticket) && !is_forced(self.word.load()) {
                 self.judge_probe(inner, now, outcome);
