@@ -47,3 +47,16 @@ pub mod prelude {
     pub use mainstay_breaker::{Breaker, BreakerError, HalfOpen, State, Trip, Window};
     pub use mainstay_core::{Clock, OpenFor, Verdict};
 }
+
+/// The code in the README and in the guide is compiled and run with the tests.
+#[cfg(all(doctest, feature = "breaker", feature = "tower"))]
+mod guide {
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../../docs/guide/breaker.md")]
+    mod breaker {}
+    #[doc = include_str!("../../../docs/guide/tower.md")]
+    mod tower {}
+    #[doc = include_str!("../../../docs/guide/seeing.md")]
+    mod seeing {}
+}
