@@ -1,0 +1,173 @@
+//! The gateway: two routes to one upstream, `/guarded` through the breaker and `/unguarded` past it, with the same
+//! client and the same time-out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use clap::Args;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::TokioExecutor;
+use mainstay::breaker::{Breaker, BreakerError, BreakerLayer};
+use tokio::net::TcpListener;
+use tower::timeout::error::Elapsed;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceBuilder, ServiceExt};
+
+use crate::counts::{Counts, ROUTE};
+use crate::guard;
+use crate::phase::Route;
+use crate::timeline::Timeline;
+
+/// How long the gateway waits for the upstream, on both routes.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(750);
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The upstream, as an http URL
+    #[arg(long, default_value = "http://127.0.0.1:8081")]
+    upstream: Uri,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+#[derive(Clone)]
+struct Gateway {
+    upstream: Authority,
+    guarded: BoxCloneSyncService<Request, Response, BreakerError<Error>>,
+    unguarded: BoxCloneSyncService<Request, Response, BoxError>,
+}
+
+/// Serves until the process ends, and tells what the breaker does.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let http = options.upstream.scheme() == Some(&Scheme::HTTP);
+    ensure!(http, "the upstream is not an http URL: {}", options.upstream);
+    let upstream = options.upstream.authority().cloned().context("the upstream's URL names no host")?;
+
+    let breaker = guard::breaker(TIMEOUT)?;
+    Timeline::follow(&breaker);
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("the gateway cannot listen on {}", options.listen))?;
+    let address = listener.local_addr()?;
+    println!("through the breaker:  http://{address}/guarded/work");
+    println!("past the breaker:     http://{address}/unguarded/work");
+    axum::serve(listener, router(upstream, breaker, Counts::default())).await?;
+    Ok(())
+}
+
+/// The gateway's routes. What it sends to the upstream is counted in `sent`.
+pub(crate) fn router(upstream: Authority, breaker: Breaker, sent: Counts) -> Router {
+    // A client for each route, so that the one's connections are of no use to the other.
+    let client = || {
+        let sent = sent.clone();
+        ServiceBuilder::new()
+            .map_request(move |request: Request| {
+                sent.call(request.headers());
+                request
+            })
+            .service(Client::builder(TokioExecutor::new()).build_http::<Body>())
+    };
+    let guarded = ServiceBuilder::new()
+        .map_response(IntoResponse::into_response)
+        .layer(BreakerLayer::new(breaker).classify(guard::verdict))
+        .service(client());
+    let unguarded =
+        ServiceBuilder::new().map_response(IntoResponse::into_response).timeout(TIMEOUT).service(client());
+
+    let gateway = Gateway {
+        upstream,
+        guarded: BoxCloneSyncService::new(guarded),
+        unguarded: BoxCloneSyncService::new(unguarded),
+    };
+    Router::new()
+        .nest("/guarded", Router::new().fallback(by_guarded))
+        .nest("/unguarded", Router::new().fallback(by_unguarded))
+        .with_state(gateway)
+}
+
+async fn by_guarded(State(gateway): State<Gateway>, request: Request) -> Response {
+    let request = match gateway.forward(Route::Guarded, request) {
+        Ok(request) => request,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, &error),
+    };
+    match gateway.guarded.oneshot(request).await {
+        Ok(response) => response,
+        Err(BreakerError::Rejected(rejected)) => guard::turned_away(&rejected),
+        Err(BreakerError::TimedOut(late)) => failed(StatusCode::GATEWAY_TIMEOUT, &late),
+        Err(error) => failed(StatusCode::BAD_GATEWAY, &error),
+    }
+}
+
+async fn by_unguarded(State(gateway): State<Gateway>, request: Request) -> Response {
+    let request = match gateway.forward(Route::Unguarded, request) {
+        Ok(request) => request,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, &error),
+    };
+    match gateway.unguarded.oneshot(request).await {
+        Ok(response) => response,
+        Err(error) if error.is::<Elapsed>() => failed(StatusCode::GATEWAY_TIMEOUT, &error),
+        Err(error) => failed(StatusCode::BAD_GATEWAY, &error),
+    }
+}
+
+fn failed(status: StatusCode, error: &dyn std::fmt::Display) -> Response {
+    (status, format!("{error}\n")).into_response()
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// The request as it goes to the upstream.
+    fn forward(&self, route: Route, mut request: Request) -> Result<Request, axum::http::Error> {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(self.upstream.clone())
+            .path_and_query(path.unwrap_or(PathAndQuery::from_static("/")))
+            .build()?;
+        // These belong to the connection that the request came by.
+        let headers = request.headers_mut();
+        for name in [header::HOST, header::CONNECTION, header::UPGRADE, header::TE] {
+            headers.remove(name);
+        }
+        headers.insert(ROUTE, HeaderValue::from_static(route.name()));
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use tokio::net::TcpSocket;
+
+    #[tokio::test]
+    async fn a_caller_that_is_turned_away_learns_when_to_come_again_and_why() {
+        // Bound but not listening: every connection is refused.
+        let port = TcpSocket::new_v4().unwrap();
+        port.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let upstream = port.local_addr().unwrap().to_string().parse().unwrap();
+        let gateway = router(upstream, guard::breaker(TIMEOUT).unwrap(), Counts::default());
+        let get = || gateway.clone().oneshot(Request::get("/guarded/work").body(Body::empty()).unwrap());
+
+        for _ in 0..5 {
+            assert_eq!(get().await.unwrap().status(), StatusCode::BAD_GATEWAY);
+        }
+        let answer = get().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["status"], 503);
+        assert!(problem["cause"].is_string(), "{problem}");
+    }
+}

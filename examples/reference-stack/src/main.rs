@@ -1,0 +1,59 @@
+//! A gateway in front of an upstream that fails, with and without a breaker between them; and a drill that measures
+//! the difference. `drill` plays everything by itself; `upstream` and `gateway` are its parts, to play with by hand.
+
+#![forbid(unsafe_code)]
+
+mod counts;
+mod drill;
+mod gateway;
+mod guard;
+mod load;
+mod outage;
+mod phase;
+mod report;
+mod table;
+mod timeline;
+mod upstream;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A breaker between a gateway and its upstream, and what it is worth
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Kill, hang and break an upstream under load, and compare a guarded with an unguarded route to it
+    ///
+    /// Exits with 0 if the guarded route was better where it must be, with 1 if it was not, and with 2 if the drill
+    /// could not run.
+    Drill(drill::Options),
+    /// Run the gateway alone
+    Gateway(gateway::Options),
+    /// Run the upstream alone
+    Upstream(upstream::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Drill(options) => drill::run(options).await,
+        Command::Gateway(options) => gateway::run(options).await.map(|()| true),
+        Command::Upstream(options) => upstream::run(options).await.map(|()| true),
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("reference-stack: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
