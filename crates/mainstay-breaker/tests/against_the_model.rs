@@ -9,11 +9,7 @@
 //! MAINSTAY_MODEL_CASES=1000000 MAINSTAY_MODEL_SEED=$RANDOM cargo test --release -p mainstay-breaker --test against_the_model
 //! ```
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that panics fails, as it should"
-)]
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that panics fails, as it should")]
 
 mod model;
 
@@ -55,59 +51,25 @@ const ENOUGH: u32 = 1_000;
 
 #[test]
 fn a_consecutive_rule() {
-    let family = Family {
-        rules: || vec(consecutive(), 1).boxed(),
-        ramp: false,
-        operator: 4,
-    };
+    let family = Family { rules: || vec(consecutive(), 1).boxed(), ramp: false, operator: 4 };
     agree(1, family, &["cause: consecutive failures"]);
 }
 
 #[test]
 fn rules_over_count_windows() {
-    let family = Family {
-        rules: || vec(over_calls(), 1).boxed(),
-        ramp: false,
-        operator: 4,
-    };
-    agree(
-        2,
-        family,
-        &[
-            "cause: failure rate",
-            "cause: slow rate",
-            "cause: failures",
-            "cause: probe slow",
-        ],
-    );
+    let family = Family { rules: || vec(over_calls(), 1).boxed(), ramp: false, operator: 4 };
+    agree(2, family, &["cause: failure rate", "cause: slow rate", "cause: failures", "cause: probe slow"]);
 }
 
 #[test]
 fn rules_over_time_windows() {
-    let family = Family {
-        rules: || vec(over_time(), 1).boxed(),
-        ramp: false,
-        operator: 4,
-    };
-    agree(
-        3,
-        family,
-        &[
-            "cause: failure rate",
-            "cause: slow rate",
-            "cause: failures",
-            "cause: probe slow",
-        ],
-    );
+    let family = Family { rules: || vec(over_time(), 1).boxed(), ramp: false, operator: 4 };
+    agree(3, family, &["cause: failure rate", "cause: slow rate", "cause: failures", "cause: probe slow"]);
 }
 
 #[test]
 fn rules_side_by_side() {
-    let family = Family {
-        rules: side_by_side,
-        ramp: false,
-        operator: 4,
-    };
+    let family = Family { rules: side_by_side, ramp: false, operator: 4 };
     agree(
         4,
         family,
@@ -123,25 +85,13 @@ fn rules_side_by_side() {
 
 #[test]
 fn a_ramp_after_half_open() {
-    let family = Family {
-        rules: side_by_side,
-        ramp: true,
-        operator: 4,
-    };
-    agree(
-        5,
-        family,
-        &["state: ramping", "cause: ramp completed", "rejected: ramping"],
-    );
+    let family = Family { rules: side_by_side, ramp: true, operator: 4 };
+    agree(5, family, &["state: ramping", "cause: ramp completed", "rejected: ramping"]);
 }
 
 #[test]
 fn control_and_settings_that_change() {
-    let family = Family {
-        rules: side_by_side,
-        ramp: false,
-        operator: 30,
-    };
+    let family = Family { rules: side_by_side, ramp: false, operator: 30 };
     agree(
         6,
         family,
@@ -156,9 +106,7 @@ fn control_and_settings_that_change() {
 }
 
 fn agree(number: u8, family: Family, expected: &[&str]) {
-    let cases = variable("MAINSTAY_MODEL_CASES")
-        .unwrap_or(CASES)
-        .div_ceil(FAMILIES);
+    let cases = variable("MAINSTAY_MODEL_CASES").unwrap_or(CASES).div_ceil(FAMILIES);
     let cases = u32::try_from(cases).unwrap_or(u32::MAX);
     let seed = variable("MAINSTAY_MODEL_SEED").unwrap_or(0);
     // Not ChaCha: proptest seeds a generator for every branch it does not take, and without optimization that
@@ -194,9 +142,5 @@ fn agree(number: u8, family: Family, expected: &[&str]) {
 
 fn variable(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")),
-    )
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
 }

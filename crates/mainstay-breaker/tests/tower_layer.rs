@@ -1,5 +1,6 @@
 //! The tower layer, through tower's own traits.
 #![cfg(feature = "tower")]
+#![allow(clippy::unwrap_used, reason = "a failed expectation is the point")]
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -12,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use mainstay_breaker::{
-    Breaker, BreakerError, BreakerLayer, Clock, Control, HalfOpen, ManualClock, OnOpen, OpenFor, RejectReason,
-    State, Trip, Verdict,
+    Breaker, BreakerError, BreakerLayer, Clock, Control, HalfOpen, ManualClock, OnOpen, OpenFor,
+    RejectReason, State, Trip, Verdict,
 };
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -22,7 +23,8 @@ const OPEN: Duration = Duration::from_secs(10);
 fn breaker(failures: u32) -> (Breaker, ManualClock) {
     let (clock, time) = Clock::manual();
     let half_open = HalfOpen { max_in_flight: 2, close_after: 2, ..HalfOpen::default() };
-    let builder = Breaker::builder("upstream").trip(Trip::consecutive_failures(failures)).half_open(half_open);
+    let builder =
+        Breaker::builder("upstream").trip(Trip::consecutive_failures(failures)).half_open(half_open);
     (builder.open_for(OpenFor::fixed(OPEN)).clock(clock).build().unwrap(), time)
 }
 
@@ -101,7 +103,11 @@ async fn the_classifier_decides_what_a_response_says() {
     let mut service = layer.layer(service_fn(echo));
     assert_eq!(service.ready().await.unwrap().call(Ok(404)).await, Ok(404));
     assert_eq!(breaker.state(), State::Closed);
-    assert_eq!(service.ready().await.unwrap().call(Ok(503)).await, Ok(503), "the response reaches the caller");
+    assert_eq!(
+        service.ready().await.unwrap().call(Ok(503)).await,
+        Ok(503),
+        "the response reaches the caller"
+    );
     assert_eq!(breaker.state(), State::Open);
 }
 
@@ -109,7 +115,8 @@ async fn the_classifier_decides_what_a_response_says() {
 async fn reject_with_answers_and_keeps_an_infallible_error() {
     let (breaker, _time) = breaker(1);
     breaker.trip();
-    let layer = BreakerLayer::new(breaker).reject_with(|rejected| format!("503 after {:?}", rejected.retry_after()));
+    let layer =
+        BreakerLayer::new(breaker).reject_with(|rejected| format!("503 after {:?}", rejected.retry_after()));
     let mut service = layer.layer(service_fn(async |(): ()| Ok::<_, Infallible>("200".to_owned())));
     let answer: Result<String, Infallible> = service.ready().await.unwrap().call(()).await;
     assert_eq!(answer.unwrap(), "503 after Some(10s)");
@@ -139,7 +146,9 @@ async fn a_call_that_hangs_past_the_time_out_is_dropped_and_trips() {
     assert!(poll(call.as_mut()).is_pending());
     time.advance(Duration::from_secs(2));
     let error = call.await.unwrap_err();
-    assert!(matches!(error, BreakerError::TimedOut(timed_out) if timed_out.after() == Duration::from_secs(2)));
+    assert!(
+        matches!(error, BreakerError::TimedOut(timed_out) if timed_out.after() == Duration::from_secs(2))
+    );
     assert_eq!(breaker.state(), State::Open);
 }
 
@@ -148,8 +157,8 @@ async fn the_breakers_own_time_out_is_the_layers_default() {
     let (clock, time) = Clock::manual();
     let builder = Breaker::builder("upstream").trip(Trip::consecutive_failures(1)).clock(clock);
     let breaker = builder.timeout(Duration::from_secs(1)).build().unwrap();
-    let mut service =
-        BreakerLayer::new(breaker).layer(service_fn(async |(): ()| pending::<Result<(), Infallible>>().await));
+    let mut service = BreakerLayer::new(breaker)
+        .layer(service_fn(async |(): ()| pending::<Result<(), Infallible>>().await));
     let mut call = Box::pin(service.ready().await.unwrap().call(()));
     assert!(poll(call.as_mut()).is_pending());
     time.advance(Duration::from_secs(1));
@@ -326,7 +335,8 @@ fn of_ten_waiting_services_only_as_many_are_woken_as_there_are_slots() {
     assert_eq!(breaker.snapshot().half_open.unwrap().in_flight, 2);
 
     // A slot that is given back wakes one more.
-    let counts = |services: &[(_, Arc<Wakes>)]| services.iter().map(|(_, wakes)| wakes.count()).sum::<usize>();
+    let counts =
+        |services: &[(_, Arc<Wakes>)]| services.iter().map(|(_, wakes)| wakes.count()).sum::<usize>();
     let before = counts(&services);
     drop(slots.pop());
     assert_eq!(counts(&services) - before, 1);

@@ -15,11 +15,7 @@ impl Model {
             Control::ForcedClosed => Ok(self.permit(Right::Bypass)),
             Control::ForcedOpen => {
                 self.totals.rejected += 1;
-                Err(Rejection {
-                    reason: RejectReason::Forced,
-                    retry_after: None,
-                    cause: self.last_trip,
-                })
+                Err(Rejection { reason: RejectReason::Forced, retry_after: None, cause: self.last_trip })
             }
             Control::ObserveOnly => match self.admit() {
                 Ok(right) => Ok(self.permit(right)),
@@ -32,11 +28,7 @@ impl Model {
                 Ok(right) => Ok(self.permit(right)),
                 Err((reason, retry_after)) => {
                     self.totals.rejected += 1;
-                    Err(Rejection {
-                        reason,
-                        retry_after: Some(retry_after),
-                        cause: self.last_trip,
-                    })
+                    Err(Rejection { reason, retry_after: Some(retry_after), cause: self.last_trip })
                 }
             },
         }
@@ -53,10 +45,7 @@ impl Model {
             Phase::Probing { in_flight } => {
                 let number = self.next_probe;
                 self.next_probe += 1;
-                in_flight.push(Probe {
-                    number,
-                    deadline: self.now + self.plan.probe_timeout,
-                });
+                in_flight.push(Probe { number, deadline: self.now + self.plan.probe_timeout });
                 Ok(Right::Probe(number))
             }
             Phase::Ramping { length, shares } => {
@@ -67,11 +56,7 @@ impl Model {
                 let before = *shares / ALL;
                 *shares += FLOOR + (ALL - FLOOR) * elapsed / length.as_nanos();
                 let crossed = *shares / ALL > before;
-                if crossed {
-                    Ok(Right::Ordinary)
-                } else {
-                    Err((RejectReason::Ramping, *length / 20))
-                }
+                if crossed { Ok(Right::Ordinary) } else { Err((RejectReason::Ramping, *length / 20)) }
             }
         }
     }
@@ -88,13 +73,7 @@ impl Model {
 
     fn permit(&self, right: Right) -> Permit {
         let timed = self.plan.lowest_slow_limit().is_some();
-        Permit {
-            epoch: self.epoch,
-            right,
-            acquired: self.now,
-            timed,
-            answered: None,
-        }
+        Permit { epoch: self.epoch, right, acquired: self.now, timed, answered: None }
     }
 
     // --- verdicts -----------------------------------------------------------------------------------------
@@ -113,10 +92,7 @@ impl Model {
             Some(Outcome { failed: true, .. }) => self.totals.failure += 1,
             Some(Outcome { failed: false, .. }) => self.totals.success += 1,
         }
-        if outcome
-            .as_ref()
-            .is_some_and(|outcome| is_slow(outcome, self.plan.lowest_slow_limit()))
-        {
+        if outcome.as_ref().is_some_and(|outcome| is_slow(outcome, self.plan.lowest_slow_limit())) {
             self.totals.slow += 1;
         }
         let had_slot = self.free_slot(&permit);
@@ -165,16 +141,8 @@ impl Model {
         let took = permit.timed.then_some(took);
         match verdict {
             Verdict::Ignore => None,
-            Verdict::Success => Some(Outcome {
-                failed: false,
-                took,
-                retry_after: None,
-            }),
-            Verdict::Failure => Some(Outcome {
-                failed: true,
-                took,
-                retry_after,
-            }),
+            Verdict::Success => Some(Outcome { failed: false, took, retry_after: None }),
+            Verdict::Failure => Some(Outcome { failed: true, took, retry_after }),
         }
     }
 

@@ -32,24 +32,13 @@ impl SideBySide<'_> {
         prop_assert_eq!(real.control, model.control, "control of the snapshot");
         prop_assert_eq!(real.epoch, model.epoch, "epoch");
         prop_assert_eq!(real.since, model.since, "since");
-        prop_assert_eq!(
-            real.since_wall,
-            SystemTime::UNIX_EPOCH + model.since,
-            "since_wall"
-        );
+        prop_assert_eq!(real.since_wall, SystemTime::UNIX_EPOCH + model.since, "since_wall");
         prop_assert_eq!(real.blind, model.blind(), "blind");
         prop_assert_eq!(real.retry_after, model.retry_after(), "retry_after");
         prop_assert_eq!(real.last_trip, model.last_trip, "last_trip");
-        prop_assert_eq!(
-            real.consecutive_failures,
-            model.consecutive_failures(),
-            "consecutive_failures"
-        );
+        prop_assert_eq!(real.consecutive_failures, model.consecutive_failures(), "consecutive_failures");
 
-        let half_open = real
-            .half_open
-            .as_ref()
-            .map(|stay| (stay.in_flight, stay.successes, stay.failures));
+        let half_open = real.half_open.as_ref().map(|stay| (stay.in_flight, stay.successes, stay.failures));
         prop_assert_eq!(half_open, model.half_open(), "half_open");
         prop_assert_eq!(real.half_open.map(|stay| stay.stage), model.stage(), "stage");
 
@@ -59,29 +48,17 @@ impl SideBySide<'_> {
         prop_assert_eq!(real.totals.rejected, model.totals.rejected, "totals.rejected");
         prop_assert_eq!(real.totals.slow, model.totals.slow, "totals.slow");
         prop_assert_eq!(real.totals.cancelled, model.totals.cancelled, "totals.cancelled");
-        prop_assert_eq!(
-            real.totals.would_reject,
-            model.totals.would_reject,
-            "totals.would_reject"
-        );
+        prop_assert_eq!(real.totals.would_reject, model.totals.would_reject, "totals.would_reject");
 
         prop_assert_eq!(real.rules.len(), model.plan.rules.len(), "number of rules");
         for (index, rule) in real.rules.iter().enumerate() {
-            let counts = Counts {
-                calls: rule.calls,
-                failures: rule.failures,
-                slow: rule.slow,
-                rate: rule.rate,
-            };
+            let counts =
+                Counts { calls: rule.calls, failures: rule.failures, slow: rule.slow, rate: rule.rate };
             prop_assert_eq!(counts, model.counts(index), "rule {}", index);
         }
 
         let happened = &model.transitions;
-        prop_assert_eq!(
-            real.recent.len(),
-            happened.len().min(RECENT),
-            "number of recent transitions"
-        );
+        prop_assert_eq!(real.recent.len(), happened.len().min(RECENT), "number of recent transitions");
         let recent = &happened[happened.len() - real.recent.len()..];
         for (real, model) in real.recent.iter().zip(recent) {
             same_transition(real, model)?;
@@ -102,11 +79,7 @@ impl SideBySide<'_> {
             self.received += 1;
         }
         prop_assert_eq!(self.subscriber.missed(), 0, "missed transitions");
-        prop_assert_eq!(
-            self.received,
-            self.model.transitions.len(),
-            "number of transitions received"
-        );
+        prop_assert_eq!(self.received, self.model.transitions.len(), "number of transitions received");
         Ok(())
     }
 
@@ -140,11 +113,7 @@ fn same_transition(real: &mainstay_breaker::Transition, model: &Transition) -> A
         at: real.at,
     };
     prop_assert_eq!(&said, model, "transition");
-    prop_assert_eq!(
-        real.wall,
-        SystemTime::UNIX_EPOCH + model.at,
-        "wall time of a transition"
-    );
+    prop_assert_eq!(real.wall, SystemTime::UNIX_EPOCH + model.at, "wall time of a transition");
     prop_assert_eq!(real.name.as_str(), "modelled");
     Ok(())
 }

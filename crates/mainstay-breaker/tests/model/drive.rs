@@ -89,11 +89,7 @@ impl<'b> SideBySide<'b> {
                 let real = self.breaker.try_acquire_owned().map(RealPermit::Owned);
                 self.acquired(real)?;
             }
-            Operation::Record {
-                permit,
-                verdict,
-                retry_after,
-            } => {
+            Operation::Record { permit, verdict, retry_after } => {
                 if let Some(Held { real, model }) = self.take(*permit) {
                     real.record(*verdict, *retry_after);
                     self.model.record(model, *verdict, *retry_after);
@@ -179,10 +175,7 @@ impl<'b> SideBySide<'b> {
                 }
             }
             Operation::Misconfigure => {
-                let plan = Plan {
-                    max_in_flight: 0,
-                    ..self.model.plan.clone()
-                };
+                let plan = Plan { max_in_flight: 0, ..self.model.plan.clone() };
                 let accepted = self.breaker.reconfigure(plan.to_settings());
                 prop_assert!(accepted.is_err(), "half-open without a slot was accepted");
             }
@@ -200,12 +193,12 @@ impl<'b> SideBySide<'b> {
                 Ok(())
             }
             (Err(real), Err(model)) => self.same_rejection(&real, &model),
-            (Ok(_), Err(model)) => Err(TestCaseError::fail(format!(
-                "admitted, but the model says {model:?}"
-            ))),
-            (Err(real), Ok(model)) => Err(TestCaseError::fail(format!(
-                "rejected ({real:?}), but the model says {model:?}"
-            ))),
+            (Ok(_), Err(model)) => {
+                Err(TestCaseError::fail(format!("admitted, but the model says {model:?}")))
+            }
+            (Err(real), Ok(model)) => {
+                Err(TestCaseError::fail(format!("rejected ({real:?}), but the model says {model:?}")))
+            }
         }
     }
 
@@ -230,9 +223,7 @@ impl<'b> SideBySide<'b> {
             }
             Err(model) => match &real {
                 Err(BreakerError::Rejected(real)) => self.same_rejection(real, &model),
-                _ => Err(TestCaseError::fail(format!(
-                    "called, but the model says {model:?}"
-                ))),
+                _ => Err(TestCaseError::fail(format!("called, but the model says {model:?}"))),
             },
         }
     }
@@ -317,10 +308,7 @@ impl<'b> SideBySide<'b> {
                     Rule::Consecutive { within, .. } => within,
                     _ => None,
                 });
-                nowhere(
-                    model.last_failure.zip(within).map(|(last, within)| last + within),
-                    edge,
-                )
+                nowhere(model.last_failure.zip(within).map(|(last, within)| last + within), edge)
             }
             Step::Rested(edge) => nowhere(model.last_open_time.map(|open| model.since + open), edge),
         }

@@ -194,11 +194,7 @@ impl Model {
     }
 
     pub(crate) fn consecutive_failures(&self) -> u32 {
-        if matches!(self.phase, Phase::Closed) {
-            self.run
-        } else {
-            0
-        }
+        if matches!(self.phase, Phase::Closed) { self.run } else { 0 }
     }
 
     /// Twenty drops in a row: whoever cuts the calls off keeps their verdicts from the breaker.

@@ -149,17 +149,11 @@ fn operation(family: Family, mood: [u32; 3]) -> BoxedStrategy<Operation> {
     let [good, bad, _] = mood;
     let fails = move || prop_oneof![good => Just(false), bad => Just(true)];
     let permit = 0..6u8;
-    let record = (
-        permit.clone(),
-        verdict(mood),
-        option::weighted(0.2, retry_after()),
-    );
+    let record = (permit.clone(), verdict(mood), option::weighted(0.2, retry_after()));
     let calls = prop_oneof![
         (permit.clone(), verdict(mood)).prop_map(|(permit, verdict)| Operation::Answered { permit, verdict }),
         permit.clone().prop_map(|permit| Operation::Drop { permit }),
-        permit
-            .clone()
-            .prop_map(|permit| Operation::DropInPanic { permit }),
+        permit.clone().prop_map(|permit| Operation::DropInPanic { permit }),
         permit.prop_map(|permit| Operation::Forget { permit }),
     ];
     let by_hand = prop_oneof![
@@ -211,13 +205,7 @@ fn times() -> impl Strategy<Value = u8> {
 }
 
 fn takes() -> impl Strategy<Value = Duration> {
-    let slow = vec![
-        millis(1) - Duration::from_nanos(1),
-        millis(1),
-        millis(5),
-        millis(20),
-        millis(30),
-    ];
+    let slow = vec![millis(1) - Duration::from_nanos(1), millis(1), millis(5), millis(20), millis(30)];
     prop_oneof![Just(Duration::ZERO), select(slow)]
 }
 
@@ -266,12 +254,7 @@ impl fmt::Display for Sequence {
 
 fn plan(family: Family) -> impl Strategy<Value = Plan> {
     let ramp = if family.ramp { 0.8 } else { 0.1 };
-    let lengths = vec![
-        Duration::from_nanos(20),
-        Duration::from_nanos(1_000_003),
-        millis(100),
-        millis(1_000),
-    ];
+    let lengths = vec![Duration::from_nanos(20), Duration::from_nanos(1_000_003), millis(100), millis(1_000)];
     let timeouts = vec![millis(10), millis(50), millis(1_000), millis(10_000)];
     (
         (family.rules)(),
@@ -313,9 +296,7 @@ fn open_time() -> impl Strategy<Value = OpenTime> {
 
 pub(crate) fn consecutive() -> BoxedStrategy<Rule> {
     let within = option::weighted(0.5, select(vec![millis(5), millis(30), millis(1_000)]));
-    (1..=5u32, within)
-        .prop_map(|(limit, within)| Rule::Consecutive { limit, within })
-        .boxed()
+    (1..=5u32, within).prop_map(|(limit, within)| Rule::Consecutive { limit, within }).boxed()
 }
 
 /// Any rule that looks back over a number of calls.
@@ -332,18 +313,8 @@ pub(crate) fn over_calls() -> BoxedStrategy<Rule> {
 
 /// Any rule that looks back over a span of time, which by default is 30 seconds.
 pub(crate) fn over_time() -> BoxedStrategy<Rule> {
-    let spans = vec![
-        Duration::from_nanos(1_000_003),
-        millis(30),
-        millis(120),
-        millis(1_000),
-        millis(60_000),
-    ];
-    (
-        option::weighted(0.9, select(spans)),
-        option::weighted(0.8, 1..=8u32),
-        kind(),
-    )
+    let spans = vec![Duration::from_nanos(1_000_003), millis(30), millis(120), millis(1_000), millis(60_000)];
+    (option::weighted(0.9, select(spans)), option::weighted(0.8, 1..=8u32), kind())
         .prop_map(|(d, min_calls, kind)| kind.rule(d.map(Span::Time), min_calls, u32::MAX))
         .boxed()
 }
@@ -372,22 +343,11 @@ enum Kind {
 impl Kind {
     fn rule(self, over: Option<Span>, min_calls: Option<u32>, most: u32) -> Rule {
         match self {
-            Kind::FailureRate(threshold) => Rule::FailureRate {
-                threshold,
-                over,
-                min_calls,
-            },
-            Kind::SlowRate(threshold, slower_than) => Rule::SlowRate {
-                threshold,
-                slower_than,
-                over,
-                min_calls,
-            },
-            Kind::Failures(limit) => Rule::Failures {
-                limit: limit.min(most),
-                over,
-                min_calls,
-            },
+            Kind::FailureRate(threshold) => Rule::FailureRate { threshold, over, min_calls },
+            Kind::SlowRate(threshold, slower_than) => {
+                Rule::SlowRate { threshold, slower_than, over, min_calls }
+            }
+            Kind::Failures(limit) => Rule::Failures { limit: limit.min(most), over, min_calls },
         }
     }
 }

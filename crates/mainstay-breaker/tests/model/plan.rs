@@ -20,26 +20,10 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Rule {
-    Consecutive {
-        limit: u32,
-        within: Option<Duration>,
-    },
-    FailureRate {
-        threshold: f64,
-        over: Option<Span>,
-        min_calls: Option<u32>,
-    },
-    SlowRate {
-        threshold: f64,
-        slower_than: Duration,
-        over: Option<Span>,
-        min_calls: Option<u32>,
-    },
-    Failures {
-        limit: u32,
-        over: Option<Span>,
-        min_calls: Option<u32>,
-    },
+    Consecutive { limit: u32, within: Option<Duration> },
+    FailureRate { threshold: f64, over: Option<Span>, min_calls: Option<u32> },
+    SlowRate { threshold: f64, slower_than: Duration, over: Option<Span>, min_calls: Option<u32> },
+    Failures { limit: u32, over: Option<Span>, min_calls: Option<u32> },
 }
 
 /// What a rule looks back over.
@@ -52,16 +36,8 @@ pub(crate) enum Span {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OpenTime {
     Fixed(Duration),
-    Growing {
-        first: Duration,
-        cap: Duration,
-        factor: f64,
-    },
-    Jittered {
-        first: Duration,
-        cap: Duration,
-        jitter: f64,
-    },
+    Growing { first: Duration, cap: Duration, factor: f64 },
+    Jittered { first: Duration, cap: Duration, jitter: f64 },
 }
 
 /// The seed of every jitter in these tests. Jitter is a pure function of it and of the epoch.
@@ -98,26 +74,16 @@ impl Rule {
     fn to_trip(self) -> Trip {
         let (trip, over, min_calls) = match self {
             Rule::Consecutive { limit, within: None } => return Trip::consecutive_failures(limit),
-            Rule::Consecutive {
-                limit,
-                within: Some(d),
-            } => return Trip::consecutive_failures(limit).within(d),
-            Rule::FailureRate {
-                threshold,
-                over,
-                min_calls,
-            } => (Trip::failure_rate(threshold), over, min_calls),
-            Rule::SlowRate {
-                threshold,
-                slower_than,
-                over,
-                min_calls,
-            } => (Trip::slow_rate(threshold, slower_than), over, min_calls),
-            Rule::Failures {
-                limit,
-                over,
-                min_calls,
-            } => (Trip::failures(limit), over, min_calls),
+            Rule::Consecutive { limit, within: Some(d) } => {
+                return Trip::consecutive_failures(limit).within(d);
+            }
+            Rule::FailureRate { threshold, over, min_calls } => {
+                (Trip::failure_rate(threshold), over, min_calls)
+            }
+            Rule::SlowRate { threshold, slower_than, over, min_calls } => {
+                (Trip::slow_rate(threshold, slower_than), over, min_calls)
+            }
+            Rule::Failures { limit, over, min_calls } => (Trip::failures(limit), over, min_calls),
         };
         let trip = match over {
             None => trip,

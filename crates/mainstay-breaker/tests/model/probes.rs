@@ -28,9 +28,7 @@ impl Model {
     pub(crate) fn probe_expires(&mut self) {
         let deadline = self.earliest_deadline();
         if let Phase::Probing { in_flight } = &mut self.phase
-            && let Some(late) = in_flight
-                .iter()
-                .position(|probe| Some(probe.deadline) == deadline)
+            && let Some(late) = in_flight.iter().position(|probe| Some(probe.deadline) == deadline)
         {
             in_flight.remove(late);
             let limit = self.plan.reopen_after;

@@ -12,11 +12,7 @@ impl Model {
         self.extend_run(outcome);
         for (rule, window) in self.plan.rules.iter().zip(&mut self.windows) {
             let slow = is_slow(&outcome, self.plan.slow_limit_of(rule));
-            window.push(Call {
-                at: self.now,
-                failed: outcome.failed,
-                slow,
-            });
+            window.push(Call { at: self.now, failed: outcome.failed, slow });
         }
         let cause = (0..self.plan.rules.len()).find_map(|index| self.reached(index, &outcome));
         if let Some(cause) = cause {
@@ -45,54 +41,25 @@ impl Model {
     /// The cause to open, if this outcome concerns the rule and its threshold is reached.
     fn reached(&self, index: usize, outcome: &Outcome) -> Option<Cause> {
         let rule = &self.plan.rules[index];
-        let Counts {
-            calls,
-            failures,
-            slow,
-            ..
-        } = self.counts(index);
+        let Counts { calls, failures, slow, .. } = self.counts(index);
         let judged = calls >= u64::from(rule.min_calls());
         let rule_number = index as _;
         match *rule {
             Rule::Consecutive { limit, .. } => {
-                let cause = Cause::ConsecutiveFailures {
-                    rule: rule_number,
-                    failures: self.run,
-                    limit,
-                };
+                let cause = Cause::ConsecutiveFailures { rule: rule_number, failures: self.run, limit };
                 (outcome.failed && self.run >= limit).then_some(cause)
             }
             Rule::FailureRate { threshold, .. } => {
-                let cause = Cause::FailureRate {
-                    rule: rule_number,
-                    failures,
-                    calls,
-                    threshold,
-                };
+                let cause = Cause::FailureRate { rule: rule_number, failures, calls, threshold };
                 (outcome.failed && judged && share(failures, calls) >= threshold).then_some(cause)
             }
-            Rule::SlowRate {
-                threshold,
-                slower_than,
-                ..
-            } => {
-                let cause = Cause::SlowRate {
-                    rule: rule_number,
-                    slow,
-                    calls,
-                    threshold,
-                    slower_than,
-                };
+            Rule::SlowRate { threshold, slower_than, .. } => {
+                let cause = Cause::SlowRate { rule: rule_number, slow, calls, threshold, slower_than };
                 let concerns = is_slow(outcome, Some(slower_than));
                 (concerns && judged && share(slow, calls) >= threshold).then_some(cause)
             }
             Rule::Failures { limit, .. } => {
-                let cause = Cause::Failures {
-                    rule: rule_number,
-                    failures,
-                    calls,
-                    limit,
-                };
+                let cause = Cause::Failures { rule: rule_number, failures, calls, limit };
                 (outcome.failed && judged && failures >= u64::from(limit)).then_some(cause)
             }
         }
@@ -104,12 +71,7 @@ impl Model {
         let window = &self.windows[index];
         let inside: Vec<Call> = match rule.span() {
             None => {
-                return Counts {
-                    calls: 0,
-                    failures: u64::from(self.run),
-                    slow: 0,
-                    rate: None,
-                };
+                return Counts { calls: 0, failures: u64::from(self.run), slow: 0, rate: None };
             }
             Some(Span::Calls(n)) => window.iter().rev().take(n as usize).copied().collect(),
             Some(Span::Time(d)) => {
@@ -126,12 +88,7 @@ impl Model {
             Rule::SlowRate { .. } => Some(share(slow, calls)),
             Rule::Consecutive { .. } | Rule::Failures { .. } => None,
         };
-        Counts {
-            calls,
-            failures,
-            slow,
-            rate,
-        }
+        Counts { calls, failures, slow, rate }
     }
 
     /// State, epoch, run, probes, open time and a running ramp stay. A rule takes over the window of the first

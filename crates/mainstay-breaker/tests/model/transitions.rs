@@ -52,24 +52,14 @@ impl Model {
         let open_time = own.max(asked);
         self.last_open_time = Some(open_time);
         self.last_trip = Some(cause);
-        self.enter(
-            Phase::Open {
-                until: self.now + open_time,
-            },
-            cause,
-        );
+        self.enter(Phase::Open { until: self.now + open_time }, cause);
     }
 
     /// Open -> HalfOpen: the open time is over.
     fn open_to_probing(&mut self) {
         self.successes = 0;
         self.failures = 0;
-        self.enter(
-            Phase::Probing {
-                in_flight: Vec::new(),
-            },
-            Cause::OpenElapsed,
-        );
+        self.enter(Phase::Probing { in_flight: Vec::new() }, Cause::OpenElapsed);
     }
 
     /// HalfOpen -> Closed, or HalfOpen -> HalfOpen where a ramp comes first: enough probes succeeded.
@@ -78,12 +68,7 @@ impl Model {
             Some(length) => Phase::Ramping { length, shares: 0 },
             None => Phase::Closed,
         };
-        self.enter(
-            next,
-            Cause::ProbesSucceeded {
-                successes: self.successes,
-            },
-        );
+        self.enter(next, Cause::ProbesSucceeded { successes: self.successes });
     }
 
     /// HalfOpen -> Closed: the ramp is over.
