@@ -12,32 +12,37 @@ use crate::word;
 use crate::{Cause, Control, RejectReason, Rejected};
 
 impl Machine {
-    /// One load and one test while closed; see the module `word`.
-    #[inline]
-    pub(crate) fn admit(&self) -> Result<Ticket, Rejected> {
+    /// One load and one test while closed; see the module `word`. Otherwise it takes a closer look at the word
+    /// ([`admit_slowly`](Self::admit_slowly)). The two are apart so that the fast way does not have to fit into the
+    /// same piece of memory as a rejection.
+    #[inline(always)]
+    pub(crate) fn admit(&self) -> Result<Ticket, u64> {
         let word = self.word.load();
-        if (word as u32) & !(word::PASSABLE as u32) == 0 {
-            return Ok(Ticket::normal(word));
-        }
-        self.admit_slowly(word)
+        if (word as u32) & !(word::PASSABLE as u32) == 0 { Ok(Ticket::normal(word)) } else { Err(word) }
+    }
+
+    pub(crate) fn ticket(&self) -> Result<Ticket, Rejected> {
+        self.admit().or_else(|word| self.admit_slowly(word))
     }
 
     #[inline(never)]
-    fn admit_slowly(&self, word: u64) -> Result<Ticket, Rejected> {
+    pub(crate) fn admit_slowly(&self, word: u64) -> Result<Ticket, Rejected> {
         let reason = match (reason(word), word::control(word), word::stand(word)) {
             (Some(reason), ..) => reason,
             (None, Control::ForcedClosed, _) => {
                 self.poll_if_due();
-                return Ok(Ticket::bypass(word).timed(word, || self.clock.now_nanos()));
+                return Ok(Ticket::bypass(word).timed(word, || self.identity.clock.now_nanos()));
             }
             (None, _, Stand::Closed) if word & word::CLAIMED == 0 => {
-                return Ok(Ticket::normal(word).timed(word, || self.clock.now_nanos()));
+                return Ok(Ticket::normal(word).timed(word, || self.identity.clock.now_nanos()));
             }
             _ => return self.admit_under_lock(),
         };
         // Without the lock, as long as what is posted belongs to the word and nothing is due.
         if let Some((due, cause)) = self.posted(word) {
-            let now = if due == u64::MAX { 0 } else { self.clock.coarse_nanos() };
+            // Forced while closed: nothing is ever due.
+            let closed = word::stand(word) == Stand::Closed;
+            let now = if closed { 0 } else { self.identity.clock.coarse_nanos() };
             if now < due {
                 let wait = (reason != RejectReason::Forced).then(|| due - now);
                 return self.turn_away(word, reason, wait, cause);
@@ -52,7 +57,7 @@ impl Machine {
             let word = self.word.load();
             match word::control(word) {
                 Control::ForcedOpen => {
-                    return self.turn_away(word, RejectReason::Forced, None, inner.phase.last_trip);
+                    return self.turn_away(word, RejectReason::Forced, None, inner.phase.outage.last_trip);
                 }
                 Control::ForcedClosed => return Ok(Ticket::bypass(word).timed(word, || now)),
                 Control::Automatic | Control::ObserveOnly => {}
@@ -60,7 +65,7 @@ impl Machine {
             let phase = &mut inner.phase;
             let (reason, wait) = match phase.stand {
                 Stand::Closed => return Ok(Ticket::normal(word).timed(word, || now)),
-                Stand::Open => (RejectReason::Open, phase.open_until.saturating_sub(now)),
+                Stand::Open => (RejectReason::Open, phase.outage.open_until.saturating_sub(now)),
                 Stand::Probing => match phase.take_slot(now, &inner.plan.phase_rules()) {
                     Some(slot) => {
                         self.slots_changed(inner);
@@ -75,7 +80,7 @@ impl Machine {
                     (RejectReason::Ramping, phase.ramp_slice())
                 }
             };
-            self.turn_away(word, reason, Some(wait), inner.phase.last_trip)
+            self.turn_away(word, reason, Some(wait), inner.phase.outage.last_trip)
         })
     }
 
@@ -88,11 +93,11 @@ impl Machine {
         cause: Option<Cause>,
     ) -> Result<Ticket, Rejected> {
         if word::control(word) == Control::ObserveOnly {
-            self.would_reject.fetch_add(1, Ordering::Relaxed);
-            return Ok(Ticket::bypass(word).timed(word, || self.clock.now_nanos()));
+            self.count_would_reject();
+            return Ok(Ticket::bypass(word).timed(word, || self.identity.clock.now_nanos()));
         }
         self.tally.bump(tally::REJECTED);
-        Err(Rejected::new(self.name, reason, wait.map(Duration::from_nanos), cause))
+        Err(Rejected::new(self.identity.name, reason, wait.map(Duration::from_nanos), cause))
     }
 
     /// The rejection of a call for which nothing was made ready: for the reason for which it was not, if that still
@@ -102,8 +107,8 @@ impl Machine {
         let posted = self.posted(word).filter(|_| reason(word).is_some());
         let (reason, wait, cause) = match (reason(word), posted) {
             (Some(RejectReason::Forced), Some((_, cause))) => (RejectReason::Forced, None, cause),
-            (Some(reason), Some((due, cause))) if self.clock.coarse_nanos() < due => {
-                (reason, Some(due.saturating_sub(self.clock.coarse_nanos())), cause)
+            (Some(reason), Some((due, cause))) if self.identity.clock.coarse_nanos() < due => {
+                (reason, Some(due.saturating_sub(self.identity.clock.coarse_nanos())), cause)
             }
             _ => self.with(|inner, now| {
                 let phase = self.seen(inner, now).0;
@@ -112,11 +117,11 @@ impl Machine {
                     Some(reason) => (reason, Some(phase.due().saturating_sub(now))),
                     None => (RejectReason::NotReady, Some(0)),
                 };
-                (reason, wait, phase.last_trip)
+                (reason, wait, phase.outage.last_trip)
             }),
         };
         self.tally.bump(tally::REJECTED);
-        Rejected::new(self.name, reason, wait.map(Duration::from_nanos), cause)
+        Rejected::new(self.identity.name, reason, wait.map(Duration::from_nanos), cause)
     }
 
     /// Whether a call would be admitted now. Changes nothing. Otherwise until when it is not, as far as time alone can
@@ -135,7 +140,7 @@ impl Machine {
         if word::control(word) == Control::Automatic
             && reason(word).is_some()
             && let Some((due, _)) = self.posted(word)
-            && self.clock.coarse_nanos() < due
+            && self.identity.clock.coarse_nanos() < due
         {
             return Err(Some(Duration::from_nanos(due)));
         }
@@ -163,8 +168,8 @@ impl Machine {
 
     /// While forced, the state goes on by time.
     fn poll_if_due(&self) {
-        let due = self.due.load(Ordering::Relaxed);
-        if due != u64::MAX && self.clock.coarse_nanos() >= due {
+        let closed = word::stand(self.word.load()) == Stand::Closed;
+        if !closed && self.identity.clock.coarse_nanos() >= self.due.load(Ordering::Relaxed) {
             self.poll();
         }
     }

@@ -1,60 +1,87 @@
 //! What the rules are judged by: run, windows, and the calls that were counted under the lock.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::lazily::{Blank, Lazily};
 use crate::phase::nanos;
 use crate::tally::{LANES, LaneKey, Tally};
 use crate::trip::Kind;
 use crate::window::{Marks, Slices, slice_width};
 use crate::{Cause, RuleSnapshot, Settings, Trip, Window};
 
-/// Settings, made ready for judging.
+/// Settings, made ready for judging, and a seed for the jitter. Many breakers may share the settings.
+#[derive(Clone)]
 pub(crate) struct Plan {
-    pub(crate) settings: Settings,
+    shared: Arc<Shared>,
     pub(crate) seed: u64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
     rules: Vec<Rule>,
+    /// The distinct windows of time.
+    times: Vec<Time>,
     /// From which duration on a verdict is slow for any rule; `u64::MAX` for never.
     pub(crate) slow_limit: u64,
+}
+
+struct Time {
+    window: Window,
+    /// The width of its slices, in nanoseconds.
+    width: u64,
 }
 
 struct Rule {
     trip: Trip,
     window: Option<Window>,
+    /// Which of the windows of time it is.
+    lane: usize,
     minimum: u64,
     /// From which duration on a verdict is slow for this rule's snapshot: its own limit, or the lowest of any rule.
     slow_limit: u64,
 }
 
 /// All of it belongs to one epoch, and is empty at its beginning.
+#[repr(C)]
 pub(crate) struct Books {
-    /// Failures in a row, if the word says that there is a run.
-    run: u32,
-    /// When the last of them was.
-    run_at: u64,
     /// Verdicts that were counted here and not in a thread's row.
     calls: u64,
-    lanes: Vec<Lane>,
-    windows: Vec<Ledger>,
-    next_term: u32,
+    /// The same per slice, for each of the plan's windows of time.
+    lanes: Lanes,
+    /// Failures in a row, if the word says that there is a run.
+    run: u32,
+    more: Lazily<More>,
 }
 
-struct Lane {
-    key: LaneKey,
-    window: Window,
-    /// Verdicts per slice that were counted here.
-    calls: Slices,
+/// One as a rule, and that one close at hand.
+enum Lanes {
+    One(Slices),
+    Others(Vec<Slices>),
+}
+
+/// What a compact breaker without failures and slow calls does without.
+#[derive(Default)]
+struct More {
+    /// When the last failure of the run was.
+    run_at: u64,
+    /// For each rule; none before the first failure or slow call.
+    ledgers: Vec<Ledger>,
+    /// The tally's lanes for each of the plan's windows of time; none in the compact form.
+    keys: Vec<LaneKey>,
+    last_term: u32,
 }
 
 /// The failures and slow calls in a rule's window.
 enum Ledger {
     None,
     Calls {
-        size: u64,
         /// The position in the epoch's sequence of verdicts at which the window began to fill.
         base: u64,
         failures: Marks,
         slow: Marks,
     },
     Time {
-        lane: usize,
         failures: Slices,
         slow: Slices,
     },
@@ -86,28 +113,50 @@ impl Plan {
             _ => None,
         };
         let slow_limit = trips.iter().filter_map(own_limit).min().unwrap_or(u64::MAX);
+        let mut times: Vec<Time> = Vec::new();
+        for window in trips.iter().filter_map(Trip::window) {
+            if let Window::Time(duration) = window
+                && !times.iter().any(|time| time.window == window)
+            {
+                times.push(Time { window, width: slice_width(duration) });
+            }
+        }
         let rules = trips.iter().map(|trip| Rule {
             trip: *trip,
             window: trip.window(),
+            lane: times.iter().position(|time| Some(time.window) == trip.window()).unwrap_or(usize::MAX),
             minimum: u64::from(trip.minimum()),
             slow_limit: own_limit(trip).unwrap_or(slow_limit),
         });
-        Self { rules: rules.collect(), settings, seed, slow_limit }
+        let rules = rules.collect();
+        Self { shared: Arc::new(Shared { rules, times, settings, slow_limit }), seed }
+    }
+
+    /// The same settings with another seed.
+    pub(crate) fn seeded(&self, seed: u64) -> Self {
+        Self { shared: self.shared.clone(), seed }
     }
 
     pub(crate) fn phase_rules(&self) -> crate::phase::Rules<'_> {
         crate::phase::Rules { settings: &self.settings, seed: self.seed }
     }
+}
 
-    /// The distinct windows of time.
-    fn times(&self) -> Vec<Window> {
-        let mut times: Vec<Window> = Vec::new();
-        for window in self.rules.iter().filter_map(|rule| rule.window) {
-            if matches!(window, Window::Time(_)) && !times.contains(&window) {
-                times.push(window);
-            }
-        }
-        times
+impl Shared {
+    pub(crate) fn is_timed(&self) -> bool {
+        !self.times.is_empty()
+    }
+
+    fn has_window(&self, window: Option<Window>) -> bool {
+        self.rules.iter().any(|rule| rule.window == window)
+    }
+}
+
+impl Deref for Plan {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
     }
 }
 
@@ -122,18 +171,20 @@ impl Rule {
         let reaches = |part: u64, threshold: f64| calls > 0 && part as f64 / calls as f64 >= threshold;
         match self.trip.kind {
             Kind::ConsecutiveFailures(limit) => (failures >= u64::from(limit)).then_some({
-                Cause::ConsecutiveFailures { rule, failures: u32::try_from(failures).unwrap_or(u32::MAX), limit }
+                Cause::ConsecutiveFailures {
+                    rule,
+                    failures: u32::try_from(failures).unwrap_or(u32::MAX),
+                    limit,
+                }
             }),
-            Kind::FailureRate(threshold) => {
-                reaches(failures, threshold).then_some(Cause::FailureRate { rule, failures, calls, threshold })
-            }
-            Kind::SlowRate(threshold, slower_than) => reaches(seen.slow, threshold).then_some(Cause::SlowRate {
+            Kind::FailureRate(threshold) => reaches(failures, threshold).then_some(Cause::FailureRate {
                 rule,
-                slow: seen.slow,
+                failures,
                 calls,
                 threshold,
-                slower_than,
             }),
+            Kind::SlowRate(threshold, slower_than) => reaches(seen.slow, threshold)
+                .then_some(Cause::SlowRate { rule, slow: seen.slow, calls, threshold, slower_than }),
             Kind::Failures(limit) => {
                 (failures >= u64::from(limit)).then_some(Cause::Failures { rule, failures, calls, limit })
             }
@@ -162,10 +213,9 @@ impl Rule {
 
 impl Books {
     pub(crate) fn new(plan: &Plan, tally: &Tally) -> Self {
-        let mut books =
-            Self { run: 0, run_at: 0, calls: 0, lanes: Vec::new(), windows: Vec::new(), next_term: 1 };
-        books.open_lanes(plan, tally);
-        books.windows = plan.rules.iter().map(|rule| books.fresh(rule, 0)).collect();
+        let lanes = plan.times.iter().map(|_| Slices::new()).collect();
+        let mut books = Self { run: 0, calls: 0, lanes: Lanes::new(lanes), more: Lazily::default() };
+        books.open_lanes(None, plan, tally);
         books
     }
 
@@ -173,8 +223,11 @@ impl Books {
     pub(crate) fn clear(&mut self) {
         self.run = 0;
         self.calls = 0;
-        self.lanes.iter_mut().for_each(|lane| lane.calls.clear());
-        for ledger in &mut self.windows {
+        self.lanes.as_mut().iter_mut().for_each(Slices::clear);
+        if self.more.ledgers.is_empty() {
+            return;
+        }
+        for ledger in &mut self.more.ledgers {
             match ledger {
                 Ledger::None => {}
                 Ledger::Calls { base, failures, slow, .. } => {
@@ -182,7 +235,7 @@ impl Books {
                     failures.clear(0);
                     slow.clear(0);
                 }
-                Ledger::Time { failures, slow, .. } => {
+                Ledger::Time { failures, slow } => {
                     failures.clear();
                     slow.clear();
                 }
@@ -194,95 +247,81 @@ impl Books {
     /// if they mean the same.
     pub(crate) fn replan(&mut self, old: &Plan, new: &Plan, at: At<'_>) {
         let position = self.position(at);
-        self.open_lanes(new, at.tally);
-        let windows = new.rules.iter().map(|rule| {
-            let heir = old.rules.iter().zip(&self.windows).find(|(old, _)| old.window == rule.window);
-            match heir {
-                Some((old, ledger)) => self.inherit(ledger, rule, old.slow_limit == rule.slow_limit),
-                None => self.fresh(rule, position),
+        self.open_lanes(Some(old), new, at.tally);
+        let kept = new.times.iter().map(|time| {
+            let place = old.times.iter().position(|old| old.window == time.window);
+            place.and_then(|place| self.lanes.as_ref().get(place)).cloned().unwrap_or_else(Slices::new)
+        });
+        self.lanes = Lanes::new(kept.collect());
+        // Ledgers that are made later begin with the epoch; a window of calls that is new must begin here.
+        let begins =
+            |rule: &Rule| matches!(rule.window, Some(Window::Calls(_))) && !old.has_window(rule.window);
+        if self.more.ledgers.is_empty() {
+            if position == 0 || !new.rules.iter().any(begins) {
+                return;
+            }
+            self.more.ledgers = old.rules.iter().map(|rule| Ledger::new(rule, 0)).collect();
+        }
+        let ledgers = new.rules.iter().map(|rule| {
+            match old.rules.iter().zip(&self.more.ledgers).find(|(old, _)| old.window == rule.window) {
+                Some((old, ledger)) => ledger.inherited(old.slow_limit == rule.slow_limit),
+                None => Ledger::new(rule, position),
             }
         });
-        self.windows = windows.collect();
+        self.more.ledgers = ledgers.collect();
     }
 
-    fn inherit(&self, ledger: &Ledger, rule: &Rule, same_limit: bool) -> Ledger {
-        match ledger {
-            Ledger::None => Ledger::None,
-            Ledger::Calls { size, base, failures, slow } => {
-                let mut slow = slow.clone();
-                if !same_limit {
-                    slow.clear(0);
+    /// One lane of the tally for each window of time; those that stay keep their contents.
+    fn open_lanes(&mut self, old: Option<&Plan>, new: &Plan, tally: &Tally) {
+        if tally.is_compact() {
+            return;
+        }
+        let More { keys, last_term, .. } = &mut *self.more;
+        let mut kept: Vec<(Window, LaneKey)> = Vec::new();
+        for (time, key) in old.into_iter().flat_map(|old| &old.times).zip(keys.iter()) {
+            if new.has_window(Some(time.window)) {
+                kept.push((time.window, *key));
+            } else {
+                tally.close_lane(key.index);
+            }
+        }
+        keys.clear();
+        for time in &new.times {
+            let key = match kept.iter().find(|(window, _)| *window == time.window) {
+                Some((_, key)) => *key,
+                None => {
+                    let taken = |index: &usize| kept.iter().any(|(_, key)| key.index == *index);
+                    let Some(index) = (0..LANES).find(|index| !taken(index)) else { continue };
+                    // Terms never repeat in practice (2^32 reconfigurations); 0 means out of use.
+                    *last_term = last_term.checked_add(1).unwrap_or(1);
+                    let key = LaneKey { index, term: *last_term, width: time.width };
+                    tally.open_lane(key);
+                    kept.push((time.window, key));
+                    key
                 }
-                Ledger::Calls { size: *size, base: *base, failures: failures.clone(), slow }
-            }
-            Ledger::Time { failures, slow, .. } => {
-                let slow = if same_limit { slow.clone() } else { Slices::new() };
-                Ledger::Time { lane: self.lane_of(rule), failures: failures.clone(), slow }
-            }
+            };
+            keys.push(key);
         }
-    }
-
-    fn fresh(&self, rule: &Rule, position: u64) -> Ledger {
-        match rule.window {
-            None => Ledger::None,
-            Some(Window::Calls(n)) => Ledger::Calls {
-                size: u64::from(n),
-                base: position,
-                failures: Marks::new(n, position),
-                slow: Marks::new(n, position),
-            },
-            Some(Window::Time(_)) => {
-                Ledger::Time { lane: self.lane_of(rule), failures: Slices::new(), slow: Slices::new() }
-            }
-        }
-    }
-
-    fn lane_of(&self, rule: &Rule) -> usize {
-        self.lanes.iter().position(|lane| Some(lane.window) == rule.window).unwrap_or(usize::MAX)
-    }
-
-    /// One lane for each distinct window of time; those that stay keep their contents.
-    fn open_lanes(&mut self, plan: &Plan, tally: &Tally) {
-        let times = plan.times();
-        let gone = self.lanes.extract_if(.., |lane| !times.contains(&lane.window));
-        gone.for_each(|lane| tally.close_lane(lane.key.index));
-        for window in times {
-            let Window::Time(duration) = window else { continue };
-            if self.lanes.iter().any(|lane| lane.window == window) {
-                continue;
-            }
-            let taken = |index: &usize| self.lanes.iter().any(|lane| lane.key.index == *index);
-            let Some(index) = (0..LANES).find(|index| !taken(index)) else { continue };
-            let key = LaneKey { index, term: self.next_term, width: slice_width(duration) };
-            // Terms never repeat in practice (2^32 reconfigurations); 0 means out of use.
-            self.next_term = self.next_term.checked_add(1).unwrap_or(1);
-            tally.open_lane(key);
-            self.lanes.push(Lane { key, window, calls: Slices::new() });
-        }
-    }
-
-    pub(crate) fn is_timed(&self) -> bool {
-        !self.lanes.is_empty()
     }
 
     pub(crate) fn lane_keys(&self) -> impl Iterator<Item = LaneKey> {
-        self.lanes.iter().map(|lane| lane.key)
+        self.more.keys.iter().copied()
     }
 
     /// A plain success that no thread's row could take.
-    pub(crate) fn count_call(&mut self, now: u64) {
+    pub(crate) fn count_call(&mut self, now: u64, plan: &Plan) {
         self.calls += 1;
-        for lane in &mut self.lanes {
-            lane.calls.add(now / lane.key.width);
+        for (calls, time) in self.lanes.as_mut().iter_mut().zip(&plan.times) {
+            calls.add(now / time.width);
         }
     }
 
     /// A failure after the others of a run, or the first of a new one.
     pub(crate) fn count_run(&mut self, goes_on: bool, now: u64, plan: &Plan) {
         let within = plan.rules.iter().find_map(|rule| rule.trip.within).map_or(u64::MAX, nanos);
-        let young = now.saturating_sub(self.run_at) <= within;
+        let young = now.saturating_sub(self.more.run_at) <= within;
         self.run = if goes_on && young { self.run.saturating_add(1) } else { 1 };
-        self.run_at = now;
+        self.more.run_at = now;
     }
 
     pub(crate) fn run(&self) -> u32 {
@@ -291,9 +330,12 @@ impl Books {
 
     /// Counts a failure or a slow success, and judges the rules that it concerns.
     pub(crate) fn enter(&mut self, entry: Entry, plan: &Plan, at: At<'_>) -> Option<Cause> {
-        self.count_call(at.now);
+        self.count_call(at.now, plan);
         let position = self.position(at);
-        for (ledger, rule) in self.windows.iter_mut().zip(&plan.rules) {
+        if self.more.ledgers.is_empty() {
+            self.more.ledgers = plan.rules.iter().map(|rule| Ledger::new(rule, 0)).collect();
+        }
+        for (ledger, rule) in self.more.ledgers.iter_mut().zip(&plan.rules) {
             let is_slow = entry.took >= rule.slow_limit;
             match ledger {
                 Ledger::None => {}
@@ -305,9 +347,9 @@ impl Books {
                         slow.mark(position);
                     }
                 }
-                Ledger::Time { lane, failures, slow } => {
-                    let Some(lane) = self.lanes.get(*lane) else { continue };
-                    let slice = at.now / lane.key.width;
+                Ledger::Time { failures, slow } => {
+                    let Some(time) = plan.times.get(rule.lane) else { continue };
+                    let slice = at.now / time.width;
                     if entry.failure {
                         failures.add(slice);
                     }
@@ -319,44 +361,128 @@ impl Books {
         }
         let concerned = plan.rules.iter().enumerate().filter(|(_, rule)| rule.concerns(entry));
         concerned.into_iter().find_map(|(index, rule)| {
-            let (_, seen) = self.rule(index, plan, at, self.run)?;
+            let seen = self.rule(index, rule, plan, at, self.run);
             rule.judge(u8::try_from(index).unwrap_or(u8::MAX), &seen)
         })
     }
 
     /// What a rule sees now.
-    fn rule<'p>(&mut self, index: usize, plan: &'p Plan, at: At<'_>, run: u32) -> Option<(&'p Rule, RuleSnapshot)> {
-        let rule = plan.rules.get(index)?;
+    fn rule(&mut self, index: usize, rule: &Rule, plan: &Plan, at: At<'_>, run: u32) -> RuleSnapshot {
         let position = self.position(at);
-        let (calls, failures, slow) = match self.windows.get_mut(index)? {
-            Ledger::None => (0, u64::from(run), 0),
-            Ledger::Calls { size, base, failures, slow } => {
-                failures.advance(position);
-                slow.advance(position);
-                (position.saturating_sub(*base).min(*size), failures.count(), slow.count())
+        let (calls, failures, slow) = match rule.window {
+            None => (0, u64::from(run), 0),
+            Some(Window::Calls(n)) => {
+                let (base, failures, slow) = match self.ledger(index) {
+                    Some(Ledger::Calls { base, failures, slow }) => {
+                        failures.advance(position);
+                        slow.advance(position);
+                        (*base, failures.count(), slow.count())
+                    }
+                    _ => (0, 0, 0),
+                };
+                (position.saturating_sub(base).min(u64::from(n)), failures, slow)
             }
-            Ledger::Time { lane, failures, slow } => {
-                let lane = self.lanes.get_mut(*lane)?;
-                let slice = at.now / lane.key.width;
-                let calls = lane.calls.sum(slice) + at.tally.judged_in(lane.key, at.epoch, at.now);
-                (calls, failures.sum(slice), slow.sum(slice))
+            Some(Window::Time(_)) => {
+                let slice = plan.times.get(rule.lane).map_or(0, |time| at.now / time.width);
+                let (failures, slow) = match self.ledger(index) {
+                    Some(Ledger::Time { failures, slow }) => (failures.sum(slice), slow.sum(slice)),
+                    _ => (0, 0),
+                };
+                let here = self.lanes.as_mut().get_mut(rule.lane).map_or(0, |calls| calls.sum(slice));
+                let rows =
+                    self.more.keys.get(rule.lane).map_or(0, |key| at.tally.judged_in(*key, at.epoch, at.now));
+                (here + rows, failures, slow)
             }
         };
-        Some((rule, RuleSnapshot { calls, failures, slow, rate: rule.rate(failures, slow, calls) }))
+        RuleSnapshot { calls, failures, slow, rate: rule.rate(failures, slow, calls) }
+    }
+
+    /// Makes nothing.
+    fn ledger(&mut self, index: usize) -> Option<&mut Ledger> {
+        if self.more.ledgers.is_empty() { None } else { self.more.ledgers.get_mut(index) }
     }
 
     /// What the rules see now; all zeros when the windows are of no account (`live` is false).
     pub(crate) fn snapshot(&mut self, plan: &Plan, at: At<'_>, run: u32, live: bool) -> Vec<RuleSnapshot> {
         let none = RuleSnapshot { calls: 0, failures: 0, slow: 0, rate: None };
-        let rules = 0..plan.rules.len();
-        if !live {
-            return rules.map(|_| none.clone()).collect();
-        }
-        rules.map(|index| self.rule(index, plan, at, run).map_or(none.clone(), |(_, seen)| seen)).collect()
+        let rules = plan.rules.iter().enumerate();
+        rules
+            .map(|(index, rule)| if live { self.rule(index, rule, plan, at, run) } else { none.clone() })
+            .collect()
     }
 
     /// How many verdicts this epoch has had.
     fn position(&self, at: At<'_>) -> u64 {
         at.tally.judged(at.epoch) + self.calls
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    fn new(mut lanes: Vec<Slices>) -> Self {
+        match lanes.pop() {
+            Some(one) if lanes.is_empty() => Self::One(one),
+            last => {
+                lanes.extend(last);
+                Self::Others(lanes)
+            }
+        }
+    }
+
+    fn as_ref(&self) -> &[Slices] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Others(others) => others,
+        }
+    }
+
+    fn as_mut(&mut self) -> &mut [Slices] {
+        match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Others(others) => others,
+        }
+    }
+}
+
+// === impl More ===
+
+impl Blank for More {
+    fn blank() -> &'static Self {
+        static BLANK: More = More { run_at: 0, ledgers: Vec::new(), keys: Vec::new(), last_term: 0 };
+        &BLANK
+    }
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// An empty one, from a position of the epoch on.
+    fn new(rule: &Rule, base: u64) -> Self {
+        match rule.window {
+            None => Self::None,
+            Some(Window::Calls(n)) => {
+                Self::Calls { base, failures: Marks::new(n, base), slow: Marks::new(n, base) }
+            }
+            Some(Window::Time(_)) => Self::Time { failures: Slices::new(), slow: Slices::new() },
+        }
+    }
+
+    /// For a rule with the same window; without the slow marks if they mean something else there.
+    fn inherited(&self, same_limit: bool) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Calls { base, failures, slow } => {
+                let mut slow = slow.clone();
+                if !same_limit {
+                    slow.clear(0);
+                }
+                Self::Calls { base: *base, failures: failures.clone(), slow }
+            }
+            Self::Time { failures, slow } => {
+                let slow = if same_limit { slow.clone() } else { Slices::new() };
+                Self::Time { failures: failures.clone(), slow }
+            }
+        }
     }
 }

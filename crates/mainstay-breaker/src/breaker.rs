@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mainstay_core::{
-    Bell, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, Kind, Name, OpenFor, Registered, Registry,
+    Classify, Clock, Condition, ConfigError, ErrorsAreFailures, Kind, Name, OpenFor, Registered, Registry,
     StateSource, Watch,
 };
 
-use crate::machine::Machine;
+use crate::books::Plan;
+use crate::machine::{Identity, Machine};
 use crate::permit::Held;
 use crate::run::Run;
 use crate::{
@@ -51,7 +52,7 @@ pub struct Breaker(Handle);
 enum Handle {
     Shared(Arc<Machine>),
     /// Never dropped, so never counted: see [`Breaker::leak`].
-    Leaked(&'static Arc<Machine>),
+    Leaked(&'static Machine),
 }
 
 /// Builds a [`Breaker`]. The settings and their defaults are those of [`Settings`].
@@ -86,12 +87,12 @@ impl Breaker {
 
     /// Its name.
     pub fn name(&self) -> Name {
-        self.machine().name
+        self.machine().identity.name
     }
 
     /// The clock it was built with.
     pub fn clock(&self) -> &Clock {
-        &self.machine().clock
+        &self.machine().identity.clock
     }
 
     /// Asks to make one call. The permit tells how the call went.
@@ -99,10 +100,13 @@ impl Breaker {
     /// # Errors
     ///
     /// [`Rejected`] when the call is not admitted; it says why, and when to try again.
-    #[inline]
+    #[inline(always)]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejected> {
         let machine = self.machine();
-        Ok(Permit(Held::new(machine, machine.admit()?)))
+        match machine.admit() {
+            Ok(ticket) => Ok(Permit(Held::new(machine, ticket))),
+            Err(word) => machine.admit_slowly(word).map(|ticket| Permit(Held::new(machine, ticket))),
+        }
     }
 
     /// The same, with a permit that owns a handle to the breaker.
@@ -111,7 +115,7 @@ impl Breaker {
     ///
     /// [`Rejected`] when the call is not admitted.
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejected> {
-        let ticket = self.machine().admit()?;
+        let ticket = self.machine().ticket()?;
         Ok(OwnedPermit(Held::new(self.clone(), ticket)))
     }
 
@@ -237,7 +241,10 @@ impl Breaker {
     /// # Errors
     ///
     /// The system's, if the thread cannot be started.
-    pub fn on_transition(&self, closure: impl Fn(&Transition) + Send + Sync + 'static) -> std::io::Result<()> {
+    pub fn on_transition(
+        &self,
+        closure: impl Fn(&Transition) + Send + Sync + 'static,
+    ) -> std::io::Result<()> {
         self.machine().on_transition(Box::new(closure))
     }
 
@@ -246,7 +253,10 @@ impl Breaker {
     #[must_use = "the returned handle is the leaked one"]
     pub fn leak(self) -> Self {
         match self.0 {
-            Handle::Shared(machine) => Self(Handle::Leaked(Box::leak(Box::new(machine)))),
+            Handle::Shared(machine) => {
+                let kept: &'static Arc<Machine> = Box::leak(Box::new(machine));
+                Self(Handle::Leaked(kept))
+            }
             leaked => Self(leaked),
         }
     }
@@ -256,6 +266,13 @@ impl Breaker {
         let entries = registry.list().into_iter();
         let machines = entries.filter_map(|entry| entry.into_any().downcast::<Machine>().ok());
         machines.map(|machine| Self(Handle::Shared(machine))).collect()
+    }
+
+    /// A permit that takes this handle with it.
+    #[inline]
+    pub(crate) fn into_permit(self) -> Result<OwnedPermit, Rejected> {
+        let ticket = self.machine().ticket()?;
+        Ok(OwnedPermit(Held::new(self, ticket)))
     }
 
     #[inline]
@@ -291,7 +308,7 @@ impl fmt::Debug for Breaker {
 
 impl StateSource for Breaker {
     fn name(&self) -> Name {
-        self.machine().name
+        self.machine().identity.name
     }
 
     fn condition(&self) -> Condition {
@@ -311,7 +328,7 @@ impl StateSource for Breaker {
     }
 
     fn clock(&self) -> Clock {
-        self.machine().clock.clone()
+        self.machine().identity.clock.clone()
     }
 }
 
@@ -325,15 +342,11 @@ impl Machine {
             (Control::Automatic, State::Open) => Condition::Down,
         }
     }
-
-    fn watch(&self) -> Watch {
-        self.bell.get_or_init(Bell::new).watch()
-    }
 }
 
 impl StateSource for Machine {
     fn name(&self) -> Name {
-        self.name
+        self.identity.name
     }
 
     fn condition(&self) -> Condition {
@@ -353,13 +366,13 @@ impl StateSource for Machine {
     }
 
     fn clock(&self) -> Clock {
-        self.clock.clone()
+        self.identity.clock.clone()
     }
 }
 
 impl Registered for Machine {
     fn name(&self) -> Name {
-        self.name
+        self.identity.name
     }
 
     fn kind(&self) -> Kind {
@@ -454,7 +467,8 @@ impl BreakerBuilder {
         let name = Name::new(&self.name)?;
         self.settings.validate()?;
         let seed = self.seed.unwrap_or_else(random);
-        let machine = Arc::new(Machine::new(name, self.settings, self.clock, seed, true));
+        let machine =
+            Arc::new(Machine::new(Identity::new(name, self.clock), Plan::new(self.settings, seed), true));
         if let Some(registry) = &self.registry {
             registry.register(&machine)?;
         }

@@ -57,12 +57,14 @@ impl Outbox {
 impl Machine {
     pub(crate) fn deliver(&self, outbox: Outbox) {
         outbox.wakers.into_iter().for_each(Waker::wake);
-        if (!outbox.transitions.is_empty() || outbox.control.is_some())
-            && let Some(bell) = self.bell.get()
-        {
-            bell.ring();
+        if let Some(watched) = self.watched() {
+            if (!outbox.transitions.is_empty() || outbox.control.is_some())
+                && let Some(bell) = watched.bell.get()
+            {
+                bell.ring();
+            }
+            watched.gate.open(outbox.gate, outbox.slots);
         }
-        self.gate.open(outbox.gate, outbox.slots);
         #[cfg(feature = "tracing")]
         self.log(&outbox.transitions, outbox.control, outbox.blind);
         #[cfg(not(feature = "tracing"))]
@@ -71,7 +73,7 @@ impl Machine {
 
     #[cfg(feature = "tracing")]
     fn log(&self, transitions: &[Transition], control: Option<Control>, blind: Option<u32>) {
-        let breaker = self.name.as_str();
+        let breaker = self.identity.name.as_str();
         for Transition { from, to, stage, epoch, cause, .. } in transitions {
             let opened = *to == crate::State::Open;
             macro_rules! event {
@@ -103,15 +105,15 @@ impl Machine {
     pub(crate) fn subscribe(&self) -> Transitions {
         let transitions = Transitions::new();
         let queue = Arc::downgrade(transitions.queue());
-        self.with(|inner, _| inner.queues.push(queue));
+        self.with(|inner, _| inner.news.queues.push(queue));
         transitions
     }
 
     pub(crate) fn on_transition(&self, closure: Closure) -> std::io::Result<()> {
-        let mut slot = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.rare().delivery.lock().unwrap_or_else(PoisonError::into_inner);
         let delivery = match &*slot {
             Some(delivery) => delivery.clone(),
-            None => slot.insert(Delivery::start(self.name.as_str())?).clone(),
+            None => slot.insert(Delivery::start(self.identity.name.as_str())?).clone(),
         };
         drop(slot);
         delivery.add(self.subscribe(), closure);

@@ -97,7 +97,7 @@ impl Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rejected the call: {}", self.name, self.reason)?;
+        write!(f, "breaker {} rejected the call: {}", self.name, self.reason)?;
         match self.retry_after {
             Some(after) => write!(f, "; retry after {after:?}"),
             None => Ok(()),
@@ -192,7 +192,7 @@ impl TimedOut {
 
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} dropped the call after {:?}", self.name, self.after)
+        write!(f, "breaker {} dropped the call after {:?}", self.name, self.after)
     }
 }
 

@@ -42,10 +42,7 @@ impl<F, C, R> ResponseFuture<F, C, R> {
         permit: Option<HeldBy>,
         timeout: Option<Duration>,
     ) -> Self {
-        let attempt = match permit {
-            Some(HeldBy(permit)) => Attempt::guarded(work, classify, permit, timeout),
-            None => Attempt::unguarded(work, classify),
-        };
+        let attempt = Attempt::begun(work, classify, permit.map(|HeldBy(permit)| permit), timeout);
         Self { way: Way::Calling { attempt }, refuse }
     }
 }

@@ -41,14 +41,14 @@ pub(crate) use private::HeldBy;
 /// clone shares its parent's, so that cloning for one call allocates nothing, and makes its own at its second call.
 pub struct One {
     breaker: Breaker,
-    /// Nothing for a leaked breaker, which needs no counting.
-    tether: Option<Arc<Breaker>>,
+    tether: Tether,
     /// The tether was made for this very service.
     own: bool,
     called: bool,
 }
 
-/// Keeps a machine alive for a future.
+/// Keeps a machine alive for a future. A leaked one needs no counting.
+#[derive(Clone)]
 pub(crate) enum Tether {
     Leaked(&'static Machine),
     Counted(Arc<Breaker>),
@@ -57,19 +57,19 @@ pub(crate) enum Tether {
 impl One {
     pub(crate) fn new(breaker: Breaker) -> Self {
         let tether = match breaker.leaked() {
-            Some(_) => None,
-            None => Some(Arc::new(breaker.clone())),
+            Some(machine) => Tether::Leaked(machine),
+            None => Tether::Counted(Arc::new(breaker.clone())),
         };
         Self { breaker, tether, own: true, called: false }
     }
 
+    #[inline]
     fn tether(&mut self) -> Tether {
-        let breaker = &self.breaker;
         match &mut self.tether {
-            None => breaker.leaked().map_or_else(|| Tether::Counted(Arc::new(breaker.clone())), Tether::Leaked),
-            Some(tether) => {
+            Tether::Leaked(machine) => Tether::Leaked(machine),
+            Tether::Counted(tether) => {
                 if self.called && !self.own {
-                    *tether = Arc::new(breaker.clone());
+                    *tether = Arc::new(self.breaker.clone());
                     self.own = true;
                 }
                 self.called = true;
@@ -95,7 +95,11 @@ impl<Req> private::Guard<Req> for One {
 
     #[inline]
     fn admit(&mut self, _: &Req) -> Result<Option<HeldBy>, Rejected> {
-        let ticket = self.breaker.machine().admit()?;
+        let machine = self.breaker.machine();
+        let ticket = match machine.admit() {
+            Ok(ticket) => ticket,
+            Err(word) => machine.admit_slowly(word)?,
+        };
         Ok(Some(HeldBy(Held::new(self.tether(), ticket))))
     }
 

@@ -116,4 +116,3 @@ impl<C, R, G: fmt::Debug> fmt::Debug for BreakerLayer<C, R, G> {
             .finish_non_exhaustive()
     }
 }
-

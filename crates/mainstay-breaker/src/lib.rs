@@ -23,6 +23,7 @@
 //! - When it opens: [`Trip`] rules over a [`Window`]; any of several trips.
 //! - How it recovers: [`HalfOpen`] probes, bounded in count and time, and then, if you like, a ramp.
 //! - What it tells: [`Rejected`], [`Snapshot`], [`Transition`], each with its [`Cause`].
+//! - One per key: [`Keyed`], for hosts, tenants and routes.
 //! - By hand: [`Control`], [`Breaker::trip`], [`Breaker::reset`], [`Breaker::reconfigure`].
 //!
 //! No runtime is needed, and no timer: every transition that is due by time is seen by whoever looks and delivered by
@@ -40,11 +41,14 @@ mod future;
 mod gate;
 #[cfg(feature = "tower")]
 mod guard;
+mod keyed;
 #[cfg(feature = "tower")]
 mod layer;
+mod lazily;
 mod machine;
 mod permit;
 mod phase;
+mod rare;
 mod record;
 mod run;
 #[cfg(feature = "tower")]
@@ -67,11 +71,12 @@ pub use error::{BreakerError, RejectReason, Rejected, TimedOut};
 pub use future::ResponseFuture;
 #[cfg(feature = "tower")]
 pub use guard::{Guard, One};
+pub use keyed::{Keyed, KeyedBuilder, KeyedStats, OnFull};
 #[cfg(feature = "tower")]
 pub use layer::{BreakerLayer, OnOpen};
 pub use mainstay_core::{
-    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor, Registry,
-    StateSource, Verdict, Watch,
+    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor,
+    Registry, StateSource, Verdict, Watch,
 };
 pub use permit::{OwnedPermit, Permit};
 pub use run::Run;

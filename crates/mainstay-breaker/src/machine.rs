@@ -10,46 +10,52 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use mainstay_core::sync::{AtomicU64, Mutex, Ordering, lock};
-use mainstay_core::{Bell, Clock, Name};
+use mainstay_core::sync::{AtomicU64, Mutex, Ordering, fence, lock};
+use mainstay_core::{Clock, Name};
 
 use crate::admit::blocked;
 use crate::books::{At, Books, Plan};
-use crate::deliver::{Delivery, Outbox, Queue};
-use crate::gate::Gate;
+use crate::deliver::{Outbox, Queue};
+use crate::lazily::{Blank, Lazily};
 use crate::phase::{Phase, Stand, Step};
+use crate::rare::Rare;
 use crate::tally::{self, Tally};
 use crate::word::{self, Word};
 use crate::{Cause, Control, HalfOpenSnapshot, RejectReason, Settings, Snapshot, State, Totals, Transition};
 
+/// In this order, what a call touches lies side by side: a keyed breaker that is called now and then is in nobody's
+/// cache.
+#[repr(C)]
 pub(crate) struct Machine {
     pub(crate) word: Word,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) tally: Tally,
+    inner: Mutex<Inner>,
     /// When time alone changes something next, or a full half-open frees a slot.
     pub(crate) due: AtomicU64,
-    /// Why it opened last, for rejections.
-    cause: [AtomicU64; Cause::CELLS],
-    /// From which duration on a verdict is slow.
-    pub(crate) slow_limit: AtomicU64,
-    /// The breaker's own time-out; 0 for none.
-    timeout: AtomicU64,
-    pub(crate) slow: AtomicU64,
-    pub(crate) would_reject: AtomicU64,
-    pub(crate) tally: Tally,
+    pub(crate) rare: OnceLock<Box<Rare>>,
+}
+
+/// What all breakers of a keyed set have in common, and what never changes.
+pub(crate) struct Identity {
     pub(crate) name: Name,
     pub(crate) clock: Clock,
-    inner: Mutex<Inner>,
-    pub(crate) gate: Gate,
-    pub(crate) bell: OnceLock<Arc<Bell>>,
-    pub(crate) delivery: std::sync::Mutex<Option<Arc<Delivery>>>,
 }
 
 /// What only the lock's holder touches.
+#[repr(C)]
 pub(crate) struct Inner {
     pub(crate) plan: Plan,
-    pub(crate) phase: Phase,
-    pub(crate) books: Books,
     /// Successes that no thread's row took.
     pub(crate) successes: u64,
+    pub(crate) books: Books,
+    pub(crate) phase: Phase,
+    pub(crate) news: Lazily<News>,
+}
+
+/// What happened, for those who ask and those who listen.
+#[derive(Default)]
+pub(crate) struct News {
     /// Drops that counted as failures.
     pub(crate) dropped_failures: u64,
     pub(crate) blind: Blind,
@@ -71,49 +77,47 @@ const BLIND_AFTER: u32 = 20;
 /// How many transitions a snapshot remembers.
 const RECENT: usize = 16;
 
+/// With the two counts of its `Arc` a quarter of a KiB: with plain settings a healthy compact breaker is this and
+/// nothing else.
+#[cfg(all(target_os = "linux", not(loom)))]
+const _: () = assert!(size_of::<Machine>() <= 240);
+
 impl Machine {
-    pub(crate) fn new(name: Name, settings: Settings, clock: Clock, seed: u64, striped: bool) -> Self {
+    /// The striped form is fast when threads share the breaker; the other, the compact one, is small.
+    pub(crate) fn new(identity: Arc<Identity>, plan: Plan, striped: bool) -> Self {
         let tally = Tally::new(striped);
-        let plan = Plan::new(settings, seed);
         let books = Books::new(&plan, &tally);
-        let flags = flags(&plan, &books);
+        let flags = flags(&plan);
         let mut phase = Phase::new();
-        phase.since = clock.now_nanos();
-        Self {
+        phase.since = identity.clock.now_nanos();
+        let machine = Self {
             word: Word::new(word::pack(0, Stand::Closed, Control::Automatic, flags)),
             due: AtomicU64::new(u64::MAX),
-            cause: std::array::from_fn(|_| AtomicU64::new(0)),
-            slow_limit: AtomicU64::new(plan.slow_limit),
-            timeout: AtomicU64::new(timeout(&plan.settings)),
-            slow: AtomicU64::new(0),
-            would_reject: AtomicU64::new(0),
             tally,
-            name,
-            clock,
+            identity,
+            rare: OnceLock::new(),
             inner: Mutex::new(Inner {
-                plan,
+                plan: plan.clone(),
                 phase,
                 books,
                 successes: 0,
-                dropped_failures: 0,
-                blind: Blind::default(),
-                recent: VecDeque::new(),
-                queues: Vec::new(),
-                outbox: None,
+                news: Lazily::default(),
             }),
-            gate: Gate::new(),
-            bell: OnceLock::new(),
-            delivery: std::sync::Mutex::new(None),
+        };
+        if striped {
+            machine.rare();
         }
+        machine.show_limits(&plan);
+        machine
     }
 
     /// Takes the lock, does `work` at the present time, releases the lock, and then tells subscribers.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
         let mut inner = lock(&self.inner);
         // Read under the lock, so that what happens under it happens in the order of its times.
-        let now = self.clock.now_nanos();
+        let now = self.identity.clock.now_nanos();
         let result = work(&mut inner, now);
-        let outbox = inner.outbox.take();
+        let outbox = if inner.news.outbox.is_some() { inner.news.outbox.take() } else { None };
         drop(inner);
         if let Some(outbox) = outbox {
             self.deliver(*outbox);
@@ -121,7 +125,14 @@ impl Machine {
         result
     }
 
-    /// The same, after every transition that is due.
+    /// Takes the lock for a little work by the coarse clock that concerns no subscriber.
+    #[inline]
+    pub(crate) fn with_coarse<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
+        let now = self.identity.clock.coarse_nanos();
+        work(&mut lock(&self.inner), now)
+    }
+
+    /// [`with`](Self::with), after every transition that is due.
     pub(crate) fn with_due<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
         self.with(|inner, now| {
             self.advance(inner, now);
@@ -132,11 +143,11 @@ impl Machine {
     /// Performs what is due.
     pub(crate) fn advance(&self, inner: &mut Inner, now: u64) {
         let mut steps = Vec::new();
-        let probes = inner.phase.stay.probes.len();
+        let probes = inner.phase.outage.stay.probes.len();
         inner.phase.advance(now, &inner.plan.phase_rules(), &mut steps);
         if !steps.is_empty() {
             self.enter(inner, &steps);
-        } else if probes != inner.phase.stay.probes.len() {
+        } else if probes != inner.phase.outage.stay.probes.len() {
             self.slots_changed(inner);
         }
     }
@@ -145,22 +156,20 @@ impl Machine {
     pub(crate) fn enter(&self, inner: &mut Inner, steps: &[Step]) {
         let word = self.whole_word(inner);
         self.word.claim(word);
-        let cells = Cause::pack(inner.phase.last_trip);
-        for (cell, value) in self.cause.iter().zip(cells) {
-            cell.store(value, Ordering::Relaxed);
-        }
+        self.rare().post(inner.phase.outage.last_trip);
         self.due.store(inner.phase.due(), Ordering::Relaxed);
         inner.books.clear();
         self.word.publish(word);
 
-        let outbox = inner.outbox.get_or_insert_default();
+        let News { recent, queues, outbox, .. } = &mut *inner.news;
+        let outbox = outbox.get_or_insert_default();
         for step in steps {
             let transition = self.transition(step);
-            if inner.recent.len() == RECENT {
-                inner.recent.pop_front();
+            if recent.len() == RECENT {
+                recent.pop_front();
             }
-            inner.recent.push_back(transition);
-            outbox.transition(transition, &mut inner.queues);
+            recent.push_back(transition);
+            outbox.transition(transition, queues);
         }
         match inner.phase.stand {
             Stand::Open => {}
@@ -178,7 +187,7 @@ impl Machine {
 
     /// Shows changed flags or control in the word; the epoch and a run of failures stay.
     pub(crate) fn refresh_word(&self, inner: &Inner) {
-        let flags = flags(&inner.plan, &inner.books) | self.full(inner);
+        let flags = flags(&inner.plan) | self.full(inner);
         let Phase { epoch, stand, .. } = inner.phase;
         self.word.update(|word| {
             let kept = word & (word::RUN | word::EVICTED);
@@ -189,7 +198,7 @@ impl Machine {
     fn whole_word(&self, inner: &Inner) -> u64 {
         // Control and eviction change only under the lock, so they stand still here.
         let word = self.word.load();
-        let flags = flags(&inner.plan, &inner.books) | self.full(inner) | word & word::EVICTED;
+        let flags = flags(&inner.plan) | self.full(inner) | word & word::EVICTED;
         word::pack(inner.phase.epoch, inner.phase.stand, word::control(word), flags)
     }
 
@@ -201,14 +210,14 @@ impl Machine {
     fn transition(&self, step: &Step) -> Transition {
         let at = Duration::from_nanos(step.at);
         Transition {
-            name: self.name,
+            name: self.identity.name,
             from: step.from.state(),
             to: step.to.state(),
             stage: step.to.stage(),
             epoch: step.epoch,
             cause: step.cause,
             at,
-            wall: self.clock.wall(at),
+            wall: self.identity.clock.wall(at),
         }
     }
 
@@ -218,18 +227,8 @@ impl Machine {
             return None;
         }
         let due = self.due.load(Ordering::Relaxed);
-        let mut cells = [0; Cause::CELLS];
-        for (value, cell) in cells.iter_mut().zip(&self.cause) {
-            *value = cell.load(Ordering::Relaxed);
-        }
+        let cells = self.rare.get().map_or([0; Cause::CELLS], |rare| rare.posted());
         self.word.still(word).then(|| (due, Cause::unpack(cells)))
-    }
-
-    pub(crate) fn timeout(&self) -> Option<Duration> {
-        match self.timeout.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
     }
 
     /// The state effective now.
@@ -240,7 +239,7 @@ impl Machine {
             return stand;
         }
         match self.posted(word) {
-            Some((due, _)) if self.clock.coarse_nanos() < due => stand,
+            Some((due, _)) if self.identity.clock.coarse_nanos() < due => stand,
             _ => self.with(|inner, now| self.seen(inner, now).0.stand),
         }
     }
@@ -261,7 +260,7 @@ impl Machine {
         self.with_due(|inner, _| {
             let before = self.word.update(|word| word::with_control(word, control));
             if word::control(before) != control {
-                inner.outbox.get_or_insert_default().control(control);
+                inner.news.outbox.get_or_insert_default().control(control);
             }
         });
     }
@@ -283,20 +282,46 @@ impl Machine {
     }
 
     pub(crate) fn reconfigure(&self, settings: Settings) {
+        self.replan(|seed| Plan::new(settings, seed));
+    }
+
+    /// Changes the plan to what `plan` makes of the breaker's seed, under the lock.
+    pub(crate) fn replan(&self, plan: impl FnOnce(u64) -> Plan) {
         self.with_due(|inner, now| {
-            let plan = Plan::new(settings, inner.plan.seed);
+            let plan = plan(inner.plan.seed);
             let at = At { tally: &self.tally, epoch: inner.phase.epoch, now };
             inner.books.replan(&inner.plan, &plan, at);
-            self.slow_limit.store(plan.slow_limit, Ordering::Relaxed);
-            self.timeout.store(timeout(&plan.settings), Ordering::Relaxed);
+            self.show_limits(&plan);
             inner.plan = plan;
             self.slots_changed(inner);
             if inner.phase.stand == Stand::Probing {
                 // There may be more slots than before.
                 let slots = inner.plan.settings.half_open.max_in_flight as usize;
-                inner.outbox.get_or_insert_default().open_gate(slots);
+                inner.news.outbox.get_or_insert_default().open_gate(slots);
             }
         });
+    }
+
+    /// For a keyed set: marks a breaker that is at rest (closed, and nobody's hand on it) as given up, if then nobody
+    /// uses it. The fence is one half of an agreement with whoever looks it up; see the module `keyed::set`.
+    pub(crate) fn give_up(&self, unused: impl FnOnce() -> bool) -> bool {
+        self.with(|inner, now| {
+            let at_rest = self.seen(inner, now).0.stand == Stand::Closed;
+            if !at_rest || self.control() != Control::Automatic {
+                return false;
+            }
+            self.word.update(|word| word | word::EVICTED);
+            fence(Ordering::SeqCst);
+            let unused = unused();
+            if !unused {
+                self.word.update(|word| word & !word::EVICTED);
+            }
+            unused
+        })
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.word.load() & word::EVICTED != 0
     }
 
     pub(crate) fn poll(&self) {
@@ -315,12 +340,13 @@ impl Machine {
     /// Counts a drop without a verdict; says so once when there were too many in a row.
     pub(crate) fn count_drop(&self, inner: &mut Inner) {
         let verdicts = self.verdicts(inner);
-        if inner.blind.verdicts != verdicts {
-            inner.blind = Blind { drops: 0, verdicts };
+        let News { blind, outbox, .. } = &mut *inner.news;
+        if blind.verdicts != verdicts {
+            *blind = Blind { drops: 0, verdicts };
         }
-        inner.blind.drops = inner.blind.drops.saturating_add(1);
-        if inner.blind.drops == BLIND_AFTER {
-            inner.outbox.get_or_insert_default().blind(BLIND_AFTER);
+        blind.drops = blind.drops.saturating_add(1);
+        if blind.drops == BLIND_AFTER {
+            outbox.get_or_insert_default().blind(BLIND_AFTER);
         }
     }
 
@@ -331,14 +357,15 @@ impl Machine {
 
     fn totals(&self, inner: &Inner) -> Totals {
         let cancelled = self.tally.total(tally::CANCELLED);
+        let (slow, would_reject) = self.rare_totals();
         Totals {
             success: self.tally.successes() + inner.successes,
             failure: self.tally.total(tally::FAILURE),
-            ignored: self.tally.total(tally::IGNORED) + cancelled.saturating_sub(inner.dropped_failures),
+            ignored: self.tally.total(tally::IGNORED) + cancelled.saturating_sub(inner.news.dropped_failures),
             rejected: self.tally.total(tally::REJECTED),
-            slow: self.slow.load(Ordering::Relaxed),
+            slow,
             cancelled,
-            would_reject: self.would_reject.load(Ordering::Relaxed),
+            would_reject,
         }
     }
 
@@ -350,32 +377,33 @@ impl Machine {
             let run = if live && word & word::RUN != 0 { inner.books.run() } else { 0 };
             let at = At { tally: &self.tally, epoch: phase.epoch, now };
             let rules = inner.books.snapshot(&inner.plan, at, run, live);
-            let mut recent: Vec<_> = inner.recent.iter().copied().collect();
+            let mut recent: Vec<_> = inner.news.recent.iter().copied().collect();
             recent.extend(steps.iter().map(|step| self.transition(step)));
             recent.drain(..recent.len().saturating_sub(RECENT));
             let control = word::control(word);
             let totals = self.totals(inner);
             let since = Duration::from_nanos(phase.since);
             Snapshot {
-                name: self.name,
+                name: self.identity.name,
                 state: phase.stand.state(),
                 control,
                 epoch: phase.epoch,
                 since,
-                since_wall: self.clock.wall(since),
+                since_wall: self.identity.clock.wall(since),
                 totals,
                 rules,
                 consecutive_failures: if phase.stand == Stand::Closed { run } else { 0 },
                 half_open: phase.stand.stage().map(|stage| HalfOpenSnapshot {
-                    in_flight: u32::try_from(phase.stay.probes.len()).unwrap_or(u32::MAX),
-                    successes: phase.stay.successes,
-                    failures: phase.stay.failures,
+                    in_flight: u32::try_from(phase.outage.stay.probes.len()).unwrap_or(u32::MAX),
+                    successes: phase.outage.stay.successes,
+                    failures: phase.outage.stay.failures,
                     stage,
                 }),
                 retry_after: retry_after(&phase, inner, control, now),
-                last_trip: phase.last_trip,
+                last_trip: phase.outage.last_trip,
                 recent,
-                blind: inner.blind.drops >= BLIND_AFTER && inner.blind.verdicts == self.verdicts(inner),
+                blind: inner.news.blind.drops >= BLIND_AFTER
+                    && inner.news.blind.verdicts == self.verdicts(inner),
             }
         })
     }
@@ -389,20 +417,35 @@ fn retry_after(phase: &Phase, inner: &Inner, control: Control, now: u64) -> Opti
     }
 }
 
-fn flags(plan: &Plan, books: &Books) -> u64 {
-    let timed = if books.is_timed() { word::TIMED } else { 0 };
+fn flags(plan: &Plan) -> u64 {
+    let timed = if plan.is_timed() { word::TIMED } else { 0 };
     let slow = if plan.slow_limit != u64::MAX { word::SLOW } else { 0 };
     timed | slow
 }
 
-fn timeout(settings: &Settings) -> u64 {
-    settings.timeout.map_or(0, crate::phase::nanos)
+impl Blank for News {
+    fn blank() -> &'static Self {
+        static BLANK: News = News {
+            dropped_failures: 0,
+            blind: Blind { drops: 0, verdicts: 0 },
+            recent: VecDeque::new(),
+            queues: Vec::new(),
+            outbox: None,
+        };
+        &BLANK
+    }
+}
+
+impl Identity {
+    pub(crate) fn new(name: Name, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { name, clock })
+    }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let queues = self.with(|inner, _| std::mem::take(&mut inner.queues));
-        queues.iter().filter_map(Weak::upgrade).for_each(|queue| queue.close());
+        let news = self.with(|inner, _| std::mem::take(&mut inner.news));
+        news.queues.iter().filter_map(Weak::upgrade).for_each(|queue| queue.close());
     }
 }
 

@@ -23,6 +23,7 @@ pub struct OwnedPermit(pub(crate) Held<Breaker>);
 pub(crate) struct Held<H: Host> {
     host: H,
     ticket: Ticket,
+    spent: bool,
 }
 
 /// The way to a machine.
@@ -100,20 +101,31 @@ impl fmt::Debug for OwnedPermit {
 impl<H: Host> Held<H> {
     #[inline]
     pub(crate) fn new(host: H, ticket: Ticket) -> Self {
-        Self { host, ticket }
+        Self { host, ticket, spent: false }
     }
 
-    #[inline]
+    // Always: otherwise two verdicts in one caller are reason enough for the compiler to make it a call, which costs
+    // more than what it does.
+    #[inline(always)]
     pub(crate) fn settle(mut self, classified: Classified) {
         // Spent first: a verdict is recorded at most once, whatever happens.
-        self.ticket.spend();
-        self.host.machine().record(&self.ticket, classified);
+        self.spent = true;
+        self.host.machine().record(self.ticket, classified);
+    }
+
+    /// The same, for a permit that stays where it is.
+    #[inline(always)]
+    pub(crate) fn settle_here(&mut self, classified: Classified) {
+        if !std::mem::replace(&mut self.spent, true) {
+            self.host.machine().record(self.ticket, classified);
+        }
     }
 
     pub(crate) fn answered(&mut self, classified: Classified) {
-        self.host.machine().answered(&mut self.ticket, classified);
+        self.ticket = self.host.machine().answered(self.ticket, classified);
     }
 
+    #[inline]
     pub(crate) fn machine(&self) -> &Machine {
         self.host.machine()
     }
@@ -121,7 +133,7 @@ impl<H: Host> Held<H> {
     fn debug(&self, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ticket = &self.ticket;
         let mut debug = f.debug_struct(what);
-        debug.field("breaker", &self.host.machine().name).field("epoch", &ticket.epoch());
+        debug.field("breaker", &self.host.machine().identity.name).field("epoch", &ticket.epoch());
         debug.field("probe", &ticket.is_probe()).field("bypass", &ticket.is_bypass()).finish()
     }
 }
@@ -129,8 +141,8 @@ impl<H: Host> Held<H> {
 impl<H: Host> Drop for Held<H> {
     #[inline]
     fn drop(&mut self) {
-        if !self.ticket.is_spent() {
-            self.host.machine().abandon(&self.ticket);
+        if !self.spent {
+            self.host.machine().abandon(self.ticket);
         }
     }
 }
@@ -148,4 +160,3 @@ impl Host for Breaker {
         self.machine()
     }
 }
-

@@ -16,6 +16,7 @@
 
 use std::time::Duration;
 
+use crate::lazily::{Blank, Lazily};
 use crate::{Cause, Settings, Stage, State};
 
 /// Where the machine stands: the [`State`] with its stage.
@@ -33,6 +34,12 @@ pub(crate) struct Phase {
     pub(crate) epoch: u32,
     /// When this epoch began. All times are nanoseconds since the clock's zero.
     pub(crate) since: u64,
+    pub(crate) outage: Lazily<Outage>,
+}
+
+/// What a breaker that has never opened has nothing of: the present outage, and what stays of the last one.
+#[derive(Clone, Default)]
+pub(crate) struct Outage {
     /// Why it opened last.
     pub(crate) last_trip: Option<Cause>,
     /// The deadline of the open time.
@@ -43,7 +50,7 @@ pub(crate) struct Phase {
 }
 
 /// How the open time grows.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Backoff {
     /// The next attempt if the dependency has not been well for long enough.
     next: u32,
@@ -52,7 +59,7 @@ struct Backoff {
 }
 
 /// A stay in half-open.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Stay {
     pub(crate) successes: u32,
     pub(crate) failures: u32,
@@ -67,7 +74,7 @@ pub(crate) struct Probe {
     pub(crate) deadline: u64,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Ramp {
     /// Zero: it does not ramp.
     length: u64,
@@ -100,16 +107,7 @@ const RAMP_SLICES: u64 = 20;
 
 impl Phase {
     pub(crate) fn new() -> Self {
-        Self {
-            stand: Stand::Closed,
-            epoch: 0,
-            since: 0,
-            last_trip: None,
-            open_until: 0,
-            backoff: Backoff { next: 0, last: 0 },
-            stay: Stay { successes: 0, failures: 0, probes: Vec::new(), next_id: 0 },
-            ramp: Ramp { length: 0, share: 0 },
-        }
+        Self { stand: Stand::Closed, epoch: 0, since: 0, outage: Lazily::default() }
     }
 
     /// Performs every transition that is due, in order, each dated when it was due.
@@ -117,7 +115,7 @@ impl Phase {
         loop {
             let step = match self.stand {
                 Stand::Closed => None,
-                Stand::Open => (now >= self.open_until).then(|| self.begin_probing()),
+                Stand::Open => (now >= self.outage.open_until).then(|| self.begin_probing()),
                 Stand::Probing => self.expire(now, rules),
                 Stand::Ramping => (now >= self.ramp_end()).then(|| self.end_ramp()),
             };
@@ -132,8 +130,8 @@ impl Phase {
     pub(crate) fn due(&self) -> u64 {
         match self.stand {
             Stand::Closed => u64::MAX,
-            Stand::Open => self.open_until,
-            Stand::Probing => self.stay.probes.first().map_or(u64::MAX, |probe| probe.deadline),
+            Stand::Open => self.outage.open_until,
+            Stand::Probing => self.outage.stay.probes.first().map_or(u64::MAX, |probe| probe.deadline),
             Stand::Ramping => self.ramp_end(),
         }
     }
@@ -143,30 +141,31 @@ impl Phase {
         let epoch = self.epoch.wrapping_add(1);
         let attempt = match self.stand {
             // Well for as long as it was shut: the outage is over, and the next one starts from the first value.
-            Stand::Closed if at.saturating_sub(self.since) >= self.backoff.last => 0,
-            _ => self.backoff.next,
+            Stand::Closed if at.saturating_sub(self.since) >= self.outage.backoff.last => 0,
+            _ => self.outage.backoff.next,
         };
         let own = rules.settings.open_for.duration(attempt, rules.seed, epoch);
         let asked = asked.unwrap_or_default().min(rules.settings.retry_after_cap);
         let length = nanos(own.max(asked));
-        self.backoff = Backoff { next: attempt.saturating_add(1), last: length };
-        self.open_until = at.saturating_add(length);
-        self.last_trip = Some(cause);
+        self.outage.backoff = Backoff { next: attempt.saturating_add(1), last: length };
+        self.outage.open_until = at.saturating_add(length);
+        self.outage.last_trip = Some(cause);
         self.enter(Stand::Open, at, cause)
     }
 
     /// `Open -> HalfOpen (probing)`: the open time is over.
     fn begin_probing(&mut self) -> Step {
-        self.stay.successes = 0;
-        self.stay.failures = 0;
-        self.enter(Stand::Probing, self.open_until, Cause::OpenElapsed)
+        self.outage.stay.successes = 0;
+        self.outage.stay.failures = 0;
+        self.enter(Stand::Probing, self.outage.open_until, Cause::OpenElapsed)
     }
 
     /// `HalfOpen (probing) -> Open`, perhaps: probes whose time is over count as failures, one after another, each at
     /// its deadline.
     fn expire(&mut self, now: u64, rules: &Rules<'_>) -> Option<Step> {
-        while let Some(probe) = self.stay.probes.first().copied().filter(|probe| probe.deadline <= now) {
-            self.stay.probes.remove(0);
+        while let Some(probe) = self.outage.stay.probes.first().copied().filter(|probe| probe.deadline <= now)
+        {
+            self.outage.stay.probes.remove(0);
             if let Some(step) = self.probe_failed(probe.deadline, ProbeFault::TimedOut, None, rules) {
                 return Some(step);
             }
@@ -182,8 +181,8 @@ impl Phase {
         asked: Option<Duration>,
         rules: &Rules<'_>,
     ) -> Option<Step> {
-        self.stay.failures = self.stay.failures.saturating_add(1);
-        let (failures, limit) = (self.stay.failures, rules.settings.half_open.reopen_after);
+        self.outage.stay.failures = self.outage.stay.failures.saturating_add(1);
+        let (failures, limit) = (self.outage.stay.failures, rules.settings.half_open.reopen_after);
         let cause = match fault {
             ProbeFault::Failed => Cause::ProbeFailed { failures, limit },
             ProbeFault::Slow => Cause::ProbeSlow { failures, limit },
@@ -194,14 +193,14 @@ impl Phase {
 
     /// `HalfOpen (probing) -> Closed`, or `-> HalfOpen (ramping)`, perhaps: a probe succeeded.
     pub(crate) fn probe_succeeded(&mut self, at: u64, rules: &Rules<'_>) -> Option<Step> {
-        self.stay.successes = self.stay.successes.saturating_add(1);
-        let successes = self.stay.successes;
+        self.outage.stay.successes = self.outage.stay.successes.saturating_add(1);
+        let successes = self.outage.stay.successes;
         if successes < rules.settings.half_open.close_after {
             return None;
         }
         let to = match rules.settings.ramp {
             Some(length) => {
-                self.ramp = Ramp { length: nanos(length), share: 0 };
+                self.outage.ramp = Ramp { length: nanos(length), share: 0 };
                 Stand::Ramping
             }
             None => Stand::Closed,
@@ -216,17 +215,17 @@ impl Phase {
 
     /// `any -> Closed`: reset by hand. Everything is forgotten but the epoch, which goes on.
     pub(crate) fn reset(&mut self, at: u64) -> Step {
-        let step = self.enter(Stand::Closed, at, Cause::Reset);
-        self.last_trip = None;
-        self.backoff = Backoff { next: 0, last: 0 };
-        step
+        self.outage = Lazily::default();
+        self.enter(Stand::Closed, at, Cause::Reset)
     }
 
     fn enter(&mut self, to: Stand, at: u64, cause: Cause) -> Step {
         let from = std::mem::replace(&mut self.stand, to);
         self.epoch = self.epoch.wrapping_add(1);
         self.since = at;
-        self.stay.probes.clear();
+        if !self.outage.stay.probes.is_empty() {
+            self.outage.stay.probes.clear();
+        }
         Step { from, to, epoch: self.epoch, cause, at }
     }
 
@@ -236,18 +235,18 @@ impl Phase {
             return None;
         }
         let deadline = now.saturating_add(nanos(rules.settings.half_open.probe_timeout));
-        let id = self.stay.next_id;
-        self.stay.next_id = id.wrapping_add(1);
-        let place = self.stay.probes.partition_point(|probe| probe.deadline <= deadline);
-        self.stay.probes.insert(place, Probe { id, deadline });
+        let id = self.outage.stay.next_id;
+        self.outage.stay.next_id = id.wrapping_add(1);
+        let place = self.outage.stay.probes.partition_point(|probe| probe.deadline <= deadline);
+        self.outage.stay.probes.insert(place, Probe { id, deadline });
         Some(id)
     }
 
     /// Gives a slot back. False if the probe expired before, or belongs to another epoch.
     pub(crate) fn free_slot(&mut self, id: u64) -> bool {
-        match self.stay.probes.iter().position(|probe| probe.id == id) {
+        match self.outage.stay.probes.iter().position(|probe| probe.id == id) {
             Some(place) => {
-                self.stay.probes.remove(place);
+                self.outage.stay.probes.remove(place);
                 true
             }
             None => false,
@@ -255,26 +254,40 @@ impl Phase {
     }
 
     pub(crate) fn is_full(&self, rules: &Rules<'_>) -> bool {
-        self.stay.probes.len() >= rules.settings.half_open.max_in_flight as usize
+        self.outage.stay.probes.len() >= rules.settings.half_open.max_in_flight as usize
     }
 
     /// Whether the ramp admits the next call: it does when the shares added up cross an integer.
     pub(crate) fn ramp_admits(&mut self, now: u64) -> bool {
-        let elapsed = now.saturating_sub(self.since).min(self.ramp.length);
-        let growth = u128::from(ONE - FLOOR) * u128::from(elapsed) / u128::from(self.ramp.length.max(1));
-        let before = self.ramp.share;
+        let elapsed = now.saturating_sub(self.since).min(self.outage.ramp.length);
+        let growth =
+            u128::from(ONE - FLOOR) * u128::from(elapsed) / u128::from(self.outage.ramp.length.max(1));
+        let before = self.outage.ramp.share;
         // The whole part is of no use once it was crossed: kept small, it never overflows.
-        self.ramp.share = before % ONE + FLOOR + growth as u64;
-        self.ramp.share >= ONE
+        self.outage.ramp.share = before % ONE + FLOOR + growth as u64;
+        self.outage.ramp.share >= ONE
     }
 
     /// After how long a call that the ramp did not admit may be tried again.
     pub(crate) fn ramp_slice(&self) -> u64 {
-        self.ramp.length / RAMP_SLICES
+        self.outage.ramp.length / RAMP_SLICES
     }
 
     fn ramp_end(&self) -> u64 {
-        self.since.saturating_add(self.ramp.length)
+        self.since.saturating_add(self.outage.ramp.length)
+    }
+}
+
+impl Blank for Outage {
+    fn blank() -> &'static Self {
+        static BLANK: Outage = Outage {
+            last_trip: None,
+            open_until: 0,
+            backoff: Backoff { next: 0, last: 0 },
+            stay: Stay { successes: 0, failures: 0, probes: Vec::new(), next_id: 0 },
+            ramp: Ramp { length: 0, share: 0 },
+        };
+        &BLANK
     }
 }
 

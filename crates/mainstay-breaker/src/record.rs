@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mainstay_core::sync::Ordering;
 use mainstay_core::{Classified, Verdict};
 
 use crate::books::{At, Entry};
@@ -34,19 +33,28 @@ impl Outcome {
 
 impl Machine {
     /// One load, one comparison and one bump for a success while closed and healthy; see the module `word`.
-    #[inline]
-    pub(crate) fn record(&self, ticket: &Ticket, classified: Classified) {
+    #[inline(always)]
+    pub(crate) fn record(&self, ticket: Ticket, classified: Classified) {
         if classified.verdict() == Verdict::Success
             && self.word.load() == ticket.word
             && self.tally.count(word::epoch(ticket.word))
         {
             return;
         }
-        self.record_slowly(ticket, classified);
+        let (word, probe, time) = ticket.into_parts();
+        self.record_parts(word, probe, time, classified.verdict(), classified.asked_to_wait());
     }
 
+    /// In pieces, which travel in registers: a ticket whose address is taken would be written to memory on the fast
+    /// way too.
     #[inline(never)]
-    fn record_slowly(&self, ticket: &Ticket, classified: Classified) {
+    fn record_parts(&self, word: u64, probe: u64, time: u64, verdict: Verdict, asked: Option<Duration>) {
+        let classified = Classified::from(verdict);
+        let classified = asked.map_or(classified, |asked| classified.retry_after(asked));
+        self.record_slowly(Ticket::from_parts(word, probe, time), classified);
+    }
+
+    fn record_slowly(&self, ticket: Ticket, classified: Classified) {
         let verdict = classified.verdict();
         if verdict == Verdict::Ignore {
             self.tally.bump(tally::IGNORED);
@@ -55,10 +63,10 @@ impl Machine {
             }
             return;
         }
-        let took = ticket.took(&self.clock);
-        let slow = took >= self.slow_limit.load(Ordering::Relaxed);
+        let took = ticket.took(&self.identity.clock);
+        let slow = self.is_slow(took);
         if slow {
-            self.slow.fetch_add(1, Ordering::Relaxed);
+            self.count_slow();
         }
         let outcome = Outcome::new(classified, took, slow);
         if ticket.is_bypass() {
@@ -79,9 +87,15 @@ impl Machine {
                 continue;
             }
             let epoch = ticket.epoch();
+            if self.tally.is_compact() {
+                if self.count_compact(epoch) {
+                    return;
+                }
+                break;
+            }
             let counted = match word & word::TIMED {
                 0 => self.tally.count(epoch),
-                _ => self.tally.count_timed(epoch, self.clock.coarse_nanos()),
+                _ => self.tally.count_timed(epoch, self.identity.clock.coarse_nanos()),
             };
             if counted {
                 return;
@@ -91,7 +105,7 @@ impl Machine {
         self.with_due(|inner, now| self.record_under_lock(inner, now, ticket, outcome));
     }
 
-    fn record_under_lock(&self, inner: &mut Inner, now: u64, ticket: &Ticket, outcome: Outcome) {
+    fn record_under_lock(&self, inner: &mut Inner, now: u64, ticket: Ticket, outcome: Outcome) {
         let held = ticket.is_probe() && self.give_back(inner, ticket);
         let late = ticket.epoch() != inner.phase.epoch || ticket.is_probe() && !held;
         if late || is_forced(self.word.load()) {
@@ -121,7 +135,23 @@ impl Machine {
             return;
         }
         inner.successes += 1;
-        inner.books.count_call(now);
+        inner.books.count_call(now, &inner.plan);
+    }
+
+    /// The same without rows, and with the coarse clock that rows are counted by. False if the breaker has moved on.
+    fn count_compact(&self, epoch: u32) -> bool {
+        self.with_coarse(|inner, now| {
+            let word = self.word.load();
+            if word::epoch(word) != epoch || word::stand(word) != Stand::Closed || is_forced(word) {
+                return false;
+            }
+            if word & word::RUN != 0 {
+                self.word.update(|word| word & !word::RUN);
+            }
+            inner.successes += 1;
+            inner.books.count_call(now, &inner.plan);
+            true
+        })
     }
 
     fn failure(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
@@ -163,12 +193,12 @@ impl Machine {
     }
 
     /// The head of the answer is in: a probe's slot is free and its verdict counts for the stay; the duration stands.
-    pub(crate) fn answered(&self, ticket: &mut Ticket, classified: Classified) {
-        if !ticket.answer(&self.clock) || !ticket.is_probe() {
-            return;
+    pub(crate) fn answered(&self, mut ticket: Ticket, classified: Classified) -> Ticket {
+        if !ticket.answer(&self.identity.clock) || !ticket.is_probe() {
+            return ticket;
         }
-        let took = ticket.took(&self.clock);
-        let slow = took >= self.slow_limit.load(Ordering::Relaxed);
+        let took = ticket.took(&self.identity.clock);
+        let slow = self.is_slow(took);
         let outcome = Outcome::new(classified, took, slow);
         self.with_due(|inner, now| {
             if self.give_back(inner, ticket) && !is_forced(self.word.load()) {
@@ -176,11 +206,19 @@ impl Machine {
             }
         });
         ticket.disarm();
+        ticket
     }
 
     /// A permit was dropped without a verdict.
+    #[inline]
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        let (word, probe, time) = ticket.into_parts();
+        self.abandon_parts(word, probe, time);
+    }
+
     #[inline(never)]
-    pub(crate) fn abandon(&self, ticket: &Ticket) {
+    fn abandon_parts(&self, word: u64, probe: u64, time: u64) {
+        let ticket = Ticket::from_parts(word, probe, time);
         if ticket.panicked() {
             return self.record_slowly(ticket, Classified::failure());
         }
@@ -188,7 +226,7 @@ impl Machine {
             let as_failure = inner.plan.settings.count_dropped_as_failure;
             self.tally.bump(tally::CANCELLED);
             if as_failure {
-                inner.dropped_failures += 1;
+                inner.news.dropped_failures += 1;
             } else {
                 self.count_drop(inner);
                 if ticket.is_probe() {
@@ -203,11 +241,11 @@ impl Machine {
     }
 
     /// Gives a probe's slot back. False if it expired before, or belongs to another epoch.
-    fn give_back(&self, inner: &mut Inner, ticket: &Ticket) -> bool {
+    fn give_back(&self, inner: &mut Inner, ticket: Ticket) -> bool {
         let held = ticket.epoch() == inner.phase.epoch && inner.phase.free_slot(ticket.probe);
         if held {
             self.slots_changed(inner);
-            inner.outbox.get_or_insert_default().slot_free();
+            inner.news.outbox.get_or_insert_default().slot_free();
         }
         held
     }

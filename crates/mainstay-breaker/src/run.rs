@@ -33,17 +33,10 @@ pin_project! {
         #[pin]
         work: Option<F>,
         classify: C,
-        stage: Stage<H>,
-        deadline: Option<Deadline>,
+        permit: Option<Held<H>>,
+        // In a box: most calls have none, and the future is moved about.
+        deadline: Option<Box<Deadline>>,
     }
-}
-
-enum Stage<H: Host> {
-    /// Not admitted yet, or at its end.
-    Still,
-    Guarded(Held<H>),
-    /// Nobody guards it: there is nothing to record.
-    Unguarded,
 }
 
 struct Deadline {
@@ -52,9 +45,9 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn new(machine: &Machine, timeout: Duration) -> Self {
-        let clock = &machine.clock;
-        Self { sleep: clock.sleep_until(clock.now().saturating_add(timeout)), timeout }
+    fn new(machine: &Machine, timeout: Duration) -> Box<Self> {
+        let clock = &machine.identity.clock;
+        Box::new(Self { sleep: clock.sleep_until(clock.now().saturating_add(timeout)), timeout })
     }
 }
 
@@ -83,7 +76,7 @@ where
         let mut this = self.project();
         if !*this.admitted {
             let machine = this.breaker.machine();
-            let ticket = machine.admit()?;
+            let ticket = machine.ticket()?;
             *this.admitted = true;
             this.attempt.as_mut().begin(Held::new(machine, ticket), *this.timeout);
         }
@@ -108,66 +101,78 @@ impl<F, C> std::fmt::Debug for Run<'_, F, C> {
 
 impl<F, C, H: Host> Attempt<F, C, H> {
     pub(crate) fn new(work: F, classify: C) -> Self {
-        Self { work: Some(work), classify, stage: Stage::Still, deadline: None }
+        Self { work: Some(work), classify, permit: None, deadline: None }
     }
 
     /// The call was admitted; its time-out begins.
     pub(crate) fn begin(self: Pin<&mut Self>, permit: Held<H>, timeout: Option<Duration>) {
         let this = self.project();
         *this.deadline = timeout.map(|timeout| Deadline::new(permit.machine(), timeout));
-        *this.stage = Stage::Guarded(permit);
+        *this.permit = Some(permit);
     }
 
-    /// A call that was admitted.
+    /// A call that was admitted; without a permit, one that nobody guards.
     #[cfg(feature = "tower")]
     #[inline]
-    pub(crate) fn guarded(work: F, classify: C, permit: Held<H>, timeout: Option<Duration>) -> Self {
-        let timeout = timeout.or_else(|| permit.machine().timeout());
-        let deadline = timeout.map(|timeout| Deadline::new(permit.machine(), timeout));
-        Self { work: Some(work), classify, stage: Stage::Guarded(permit), deadline }
-    }
-
-    /// A call that nobody guards.
-    #[cfg(feature = "tower")]
-    pub(crate) fn unguarded(work: F, classify: C) -> Self {
-        Self { work: Some(work), classify, stage: Stage::Unguarded, deadline: None }
+    pub(crate) fn begun(work: F, classify: C, permit: Option<Held<H>>, timeout: Option<Duration>) -> Self {
+        let deadline = permit.as_ref().and_then(|permit| {
+            let timeout = timeout.or_else(|| permit.machine().timeout())?;
+            Some(Deadline::new(permit.machine(), timeout))
+        });
+        Self { work: Some(work), classify, permit, deadline }
     }
 
     /// Polls the work, then the time-out. Pending for ever once it has ended.
+    #[inline]
     pub(crate) fn poll<T, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         C: Classify<T, E>,
     {
         let mut this = self.project();
-        // Out of its place while user code runs: a panic in the work or in the classifier drops it here and now, while
-        // the thread unwinds, whatever becomes of this future.
-        let permit = match std::mem::replace(this.stage, Stage::Still) {
-            Stage::Still => return Poll::Pending,
-            Stage::Guarded(permit) => Some(permit),
-            Stage::Unguarded => None,
-        };
         let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
-        if let Poll::Ready(result) = work.poll(cx) {
-            if let Some(permit) = permit {
-                let classified = this.classify.classify(&result);
-                permit.settle(classified);
+        let on_panic = OnPanic(this.permit);
+        let answer = match work.poll(cx) {
+            Poll::Ready(result) => {
+                if let Some(permit) = on_panic.0.as_mut() {
+                    permit.settle_here(this.classify.classify(&result));
+                }
+                Some(End::Answered(result))
             }
-            return Poll::Ready(End::Answered(result));
-        }
-        let Some(permit) = permit else {
-            *this.stage = Stage::Unguarded;
-            return Poll::Pending;
+            Poll::Pending => None,
         };
-        if let Some(deadline) = this.deadline.as_mut()
-            && Pin::new(&mut deadline.sleep).poll(cx).is_ready()
-        {
-            let timed_out = TimedOut::new(permit.machine().name, deadline.timeout);
-            permit.settle(Classified::failure());
-            this.work.set(None);
-            return Poll::Ready(End::TimedOut(timed_out));
+        std::mem::forget(on_panic);
+        let end = answer.or_else(|| cut_off(this.deadline.as_mut()?, this.permit.as_mut()?, cx));
+        match end {
+            Some(end) => {
+                this.work.set(None);
+                Poll::Ready(end)
+            }
+            None => Poll::Pending,
         }
-        *this.stage = Stage::Guarded(permit);
-        Poll::Pending
+    }
+}
+
+/// The breaker's own time-out: when it has passed, the call is a failure, and is dropped by who asked.
+#[inline(never)]
+fn cut_off<H: Host, T, E>(
+    deadline: &mut Deadline,
+    permit: &mut Held<H>,
+    cx: &mut Context<'_>,
+) -> Option<End<T, E>> {
+    if Pin::new(&mut deadline.sleep).poll(cx).is_pending() {
+        return None;
+    }
+    permit.settle_here(Classified::failure());
+    Some(End::TimedOut(TimedOut::new(permit.machine().identity.name, deadline.timeout)))
+}
+
+/// While user code runs: a panic in the work or in the classifier settles the permit here and now, while the thread
+/// unwinds, whatever becomes of the future that holds it.
+struct OnPanic<'a, H: Host>(&'a mut Option<Held<H>>);
+
+impl<H: Host> Drop for OnPanic<'_, H> {
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }

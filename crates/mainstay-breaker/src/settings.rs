@@ -37,11 +37,17 @@ pub struct Settings {
     pub half_open: HalfOpen,
     /// After the probes succeeded, let traffic in over this time, from 5 % to all of it, instead of at once.
     /// Default: none.
-    #[cfg_attr(feature = "serde", serde(with = "mainstay_core::humane::option", skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "mainstay_core::humane::option", skip_serializing_if = "Option::is_none")
+    )]
     pub ramp: Option<Duration>,
     /// Drop a call that has not answered after this time, and count a failure. For `run`, `run_with` and the tower
     /// layer; a blocking `call` cannot be cut off. Default: none.
-    #[cfg_attr(feature = "serde", serde(with = "mainstay_core::humane::option", skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "mainstay_core::humane::option", skip_serializing_if = "Option::is_none")
+    )]
     pub timeout: Option<Duration>,
     /// The longest open time that a retry-after can ask for. Default: 5 min.
     #[cfg_attr(feature = "serde", serde(with = "mainstay_core::humane"))]
@@ -52,7 +58,11 @@ pub struct Settings {
 
 /// How a breaker probes whether the dependency has recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct HalfOpen {
     /// How many probes may be under way at once: 1 to 1024. Default: 3.
     pub max_in_flight: u32,
@@ -201,12 +211,13 @@ impl HalfOpen {
 #[cfg(feature = "serde")]
 mod wire {
     use super::*;
+    use serde::de::Error;
     use serde::{Deserialize, Deserializer};
 
     #[derive(Deserialize)]
     #[serde(default, deny_unknown_fields)]
     struct Unchecked {
-        trip: Option<Vec<Trip>>,
+        trip: Option<Vec<crate::trip::Unchecked>>,
         open_for: OpenFor,
         half_open: HalfOpen,
         #[serde(with = "mainstay_core::humane::option")]
@@ -220,19 +231,44 @@ mod wire {
 
     impl Default for Unchecked {
         fn default() -> Self {
-            let Settings { trip, open_for, half_open, ramp, timeout, retry_after_cap, count_dropped_as_failure } =
-                Settings::default();
-            Self { trip, open_for, half_open, ramp, timeout, retry_after_cap, count_dropped_as_failure }
+            let Settings {
+                open_for,
+                half_open,
+                ramp,
+                timeout,
+                retry_after_cap,
+                count_dropped_as_failure,
+                ..
+            } = Settings::default();
+            Self { trip: None, open_for, half_open, ramp, timeout, retry_after_cap, count_dropped_as_failure }
         }
     }
 
     impl<'de> Deserialize<'de> for Settings {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let Unchecked { trip, open_for, half_open, ramp, timeout, retry_after_cap, count_dropped_as_failure } =
-                Unchecked::deserialize(deserializer)?;
-            let settings =
-                Settings { trip, open_for, half_open, ramp, timeout, retry_after_cap, count_dropped_as_failure };
-            settings.validate().map_err(serde::de::Error::custom)?;
+            let Unchecked {
+                trip,
+                open_for,
+                half_open,
+                ramp,
+                timeout,
+                retry_after_cap,
+                count_dropped_as_failure,
+            } = Unchecked::deserialize(deserializer)?;
+            let rule = |(index, rule): (usize, crate::trip::Unchecked)| {
+                rule.check().map_err(|error| D::Error::custom(error.within(&format!("trip[{index}]"))))
+            };
+            let trip = trip.map(|rules| rules.into_iter().enumerate().map(rule).collect()).transpose()?;
+            let settings = Settings {
+                trip,
+                open_for,
+                half_open,
+                ramp,
+                timeout,
+                retry_after_cap,
+                count_dropped_as_failure,
+            };
+            settings.validate().map_err(D::Error::custom)?;
             Ok(settings)
         }
     }

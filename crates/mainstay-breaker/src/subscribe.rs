@@ -106,12 +106,17 @@ impl Queue {
     }
 
     pub(crate) fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<Transition>> {
+        // Cloned before the lock is taken, and the old one dropped after it is released: both run code of the user's,
+        // and dropping a waker may drop a task that holds a permit.
+        let waker = cx.waker().clone();
         let mut state = self.state();
         match state.waiting.pop_front() {
             Some(transition) => Poll::Ready(Some(transition)),
             None if state.closed => Poll::Ready(None),
             None => {
-                state.reader = Some(cx.waker().clone());
+                let old = state.reader.replace(waker);
+                drop(state);
+                drop(old);
                 Poll::Pending
             }
         }

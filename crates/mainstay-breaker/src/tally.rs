@@ -1,6 +1,6 @@
 //! What every call counts, without sharing a cache line.
 //!
-//! Each thread has a row (see `mainstay_core::Striped`). Beside the totals a row knows how many of its successes
+//! Each thread has a row (see `mainstay_core::Rows`). Beside the totals a row knows how many of its successes
 //! belong to the current epoch: `TAG` says of which epoch `BASE` is the number of successes before it. A success whose
 //! epoch is the row's bumps one counter and is done. Otherwise the row is *rolled*, by its owner, under the breaker's
 //! lock.
@@ -12,11 +12,14 @@
 //!
 //! A lane is the same for one width of time slices: `TAG` says for which epoch and which use of the lane the slices
 //! are, `LATEST` which one is current, `END` when it ends, and `SLOT` in which column it is.
+//!
+//! The compact form has no rows: every success is counted under the lock (see `books`), and what else there is to count
+//! goes into the row that the threads without one share, which is made when it is first needed.
 
 use std::sync::OnceLock;
 
 use mainstay_core::sync::{AtomicU64, Ordering};
-use mainstay_core::{Row, Striped};
+use mainstay_core::{Row, Rows};
 
 use crate::Window;
 
@@ -41,17 +44,27 @@ const LANE_COLUMNS: usize = FIRST + SLICES;
 
 pub(crate) const LANES: usize = crate::Settings::MAX_RULES;
 
+#[repr(C)]
 pub(crate) struct Tally {
-    rows: Striped<COLUMNS>,
-    lanes: [OnceLock<Box<Lane>>; LANES],
-    striped: bool,
+    rows: Rows<COLUMNS>,
+    /// The row of all threads that have none of their own.
+    overflow: OnceLock<Box<Row<COLUMNS>>>,
+    /// None in the compact form.
+    lanes: Box<[OnceLock<Box<Lane>>]>,
 }
 
 /// The slices of one width.
 struct Lane {
     /// Which use of the lane this is; 0 when it is out of use. It never repeats for a breaker.
     term: AtomicU64,
-    rows: Striped<LANE_COLUMNS>,
+    rows: Rows<LANE_COLUMNS>,
+}
+
+/// A lane as a call finds it.
+#[derive(Clone, Copy)]
+struct LaneInUse<'a> {
+    rows: &'a Rows<LANE_COLUMNS>,
+    term: u32,
 }
 
 /// A lane as the lock's holder knows it.
@@ -64,25 +77,36 @@ pub(crate) struct LaneKey {
 
 impl Tally {
     pub(crate) fn new(striped: bool) -> Self {
-        let rows = if striped { Striped::new() } else { Striped::with_rows(0) };
-        Self { rows, lanes: std::array::from_fn(|_| OnceLock::new()), striped }
+        let rows = if striped { Rows::new() } else { Rows::with_rows(0) };
+        let lanes = if striped { LANES } else { 0 };
+        Self { rows, overflow: OnceLock::new(), lanes: (0..lanes).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Whether no thread has a row.
+    #[inline]
+    pub(crate) fn is_compact(&self) -> bool {
+        self.rows.is_empty()
     }
 
     #[inline]
     pub(crate) fn bump(&self, column: usize) {
-        self.rows.bump(column);
+        match self.rows.mine() {
+            Some(row) => row.bump(column),
+            None => self.overflow.get_or_init(Box::default).bump_shared(column),
+        }
     }
 
     pub(crate) fn bump_unjudged(&self) {
-        self.rows.bump(UNJUDGED);
+        self.bump(UNJUDGED);
     }
 
     pub(crate) fn total(&self, column: usize) -> u64 {
-        self.rows.sum(column)
+        let overflow = self.overflow.get().map_or(0, |row| row.get(column));
+        self.rows.iter().map(|row| row.get(column)).fold(overflow, u64::wrapping_add)
     }
 
     pub(crate) fn successes(&self) -> u64 {
-        self.rows.sum(SUCCESS).wrapping_add(self.rows.sum(UNJUDGED))
+        self.total(SUCCESS).wrapping_add(self.total(UNJUDGED))
     }
 
     /// Counts a success of `epoch` in the calling thread's row. False if the row must be rolled first, or if the
@@ -99,32 +123,35 @@ impl Tally {
     }
 
     /// The same, with the time slices of every lane in use: all of them, or nothing.
+    #[inline]
     pub(crate) fn count_timed(&self, epoch: u32, now: u64) -> bool {
         let Some(row) = self.rows.mine() else { return false };
         if row.get(TAG) != u64::from(epoch) {
             return false;
         }
-        let ready = self.lanes_in_use().all(|(lane, term)| {
-            let row = lane.rows.mine();
-            row.is_some_and(|row| row.get(TAG) == tag(epoch, term) && now < row.get(END))
-        });
-        if !ready {
-            return false;
+        let mut lanes = self.lanes_in_use();
+        // One lane is the rule, and then one look is enough.
+        if let Some(first) = lanes.next() {
+            let Some(first) = first.current(epoch, now) else { return false };
+            if let Some(second) = lanes.next() {
+                let Some(second) = second.current(epoch, now) else { return false };
+                if !lanes.clone().all(|lane| lane.current(epoch, now).is_some()) {
+                    return false;
+                }
+                lanes.filter_map(|lane| lane.current(epoch, now)).for_each(bump_slice);
+                bump_slice(second);
+            }
+            bump_slice(first);
         }
         row.bump(SUCCESS);
-        for (lane, _) in self.lanes_in_use() {
-            if let Some(row) = lane.rows.mine() {
-                row.bump(row.get(SLOT) as usize);
-            }
-        }
         true
     }
 
-    fn lanes_in_use(&self) -> impl Iterator<Item = (&Lane, u32)> {
+    fn lanes_in_use(&self) -> impl Iterator<Item = LaneInUse<'_>> + Clone {
         self.lanes.iter().map_while(|lane| lane.get()).filter_map(|lane| {
             // Relaxed: a lane that is given another term in between keeps this row's count under the old one.
             let term = lane.term.load(Ordering::Relaxed) as u32;
-            (term != 0).then_some((&**lane, term))
+            (term != 0).then_some(LaneInUse { rows: &lane.rows, term })
         })
     }
 
@@ -147,24 +174,21 @@ impl Tally {
 
     /// How many successes of `epoch` are in the rows.
     pub(crate) fn judged(&self, epoch: u32) -> u64 {
-        let of_epoch = self.rows.rows().filter(|row| row.get(TAG) == u64::from(epoch));
+        let of_epoch = self.rows.iter().filter(|row| row.get(TAG) == u64::from(epoch));
         of_epoch.map(|row| row.get(SUCCESS).wrapping_sub(row.get(BASE))).sum()
     }
 
     /// How many successes of `epoch` are in the window of a lane that ends with the slice of `now`.
     pub(crate) fn judged_in(&self, key: LaneKey, epoch: u32, now: u64) -> u64 {
         let Some(lane) = self.lane(key) else { return 0 };
-        let of_epoch = lane.rows.rows().filter(|row| row.get(TAG) == tag(epoch, key.term));
+        let of_epoch = lane.rows.iter().filter(|row| row.get(TAG) == tag(epoch, key.term));
         of_epoch.map(|row| lane_sum(row, now / key.width)).sum()
     }
 
     /// Takes a lane into use. It is visible to calls before the word says that there are lanes.
     pub(crate) fn open_lane(&self, key: LaneKey) {
-        if !self.striped {
-            return;
-        }
         if let Some(cell) = self.lanes.get(key.index) {
-            let lane = cell.get_or_init(|| Box::new(Lane { term: AtomicU64::new(0), rows: Striped::new() }));
+            let lane = cell.get_or_init(|| Box::new(Lane { term: AtomicU64::new(0), rows: Rows::new() }));
             lane.term.store(u64::from(key.term), Ordering::Relaxed);
         }
     }
@@ -178,6 +202,19 @@ impl Tally {
     fn lane(&self, key: LaneKey) -> Option<&Lane> {
         self.lanes.get(key.index).and_then(|cell| cell.get()).map(|lane| &**lane)
     }
+}
+
+impl<'a> LaneInUse<'a> {
+    /// The calling thread's row, if it counts in the slice of `now`.
+    #[inline]
+    fn current(self, epoch: u32, now: u64) -> Option<&'a Row<LANE_COLUMNS>> {
+        self.rows.mine().filter(|row| row.get(TAG) == tag(epoch, self.term) && now < row.get(END))
+    }
+}
+
+#[inline]
+fn bump_slice(row: &Row<LANE_COLUMNS>) {
+    row.bump(row.get(SLOT) as usize);
 }
 
 fn tag(epoch: u32, term: u32) -> u64 {

@@ -3,102 +3,107 @@ use mainstay_core::Clock;
 use crate::word;
 
 /// What a permit must remember: which epoch admitted it, and how.
-#[derive(Debug)]
+///
+/// It is small, and handed on by value, so that on the fast way it never leaves the registers.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// The epoch, in the place that it has in the word, and `PROBE` or `BYPASS`. Without these it equals the word of
-    /// a healthy breaker in that epoch.
+    /// The epoch, in the place that it has in the word, and flags. Without flags it equals the word of a healthy breaker
+    /// in that epoch.
     pub(crate) word: u64,
-    /// The probe slot, with `PROBE`.
+    /// With `PROBE`, the slot.
     pub(crate) probe: u64,
-    /// When it was taken, if a slow rule wants to know.
-    started: u64,
-    /// When the head of the answer was in, if that was told.
-    answered: u64,
-    /// The thread was unwinding already when the permit was taken: that panic says nothing about the call.
-    panicking: bool,
-    spent: bool,
+    /// With `STARTED`, when it was taken; with `ANSWERED`, how long the answer took; in nanoseconds.
+    time: u64,
 }
 
-const UNKNOWN: u64 = u64::MAX;
+/// The permit holds a probe slot.
+const PROBE: u64 = 1;
+/// The permit decides nothing.
+const BYPASS: u64 = 1 << 1;
+/// It is known when it was taken, because a slow rule wants to know.
+const STARTED: u64 = 1 << 2;
+/// The head of the answer is in.
+const ANSWERED: u64 = 1 << 3;
+/// The thread was unwinding already when the permit was taken: that panic says nothing about the call.
+const PANICKING: u64 = 1 << 4;
 
 impl Ticket {
     /// A call like any other, in the epoch of `word`.
     #[inline]
     pub(crate) fn normal(word: u64) -> Self {
-        Self {
-            word: word::ticket(word),
-            probe: 0,
-            started: UNKNOWN,
-            answered: UNKNOWN,
-            panicking: std::thread::panicking(),
-            spent: false,
-        }
+        let panicking = if std::thread::panicking() { PANICKING } else { 0 };
+        Self { word: word::ticket(word) | panicking, probe: 0, time: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn into_parts(self) -> (u64, u64, u64) {
+        (self.word, self.probe, self.time)
+    }
+
+    #[inline]
+    pub(crate) fn from_parts(word: u64, probe: u64, time: u64) -> Self {
+        Self { word, probe, time }
     }
 
     /// A call that holds a probe slot.
     pub(crate) fn probe(word: u64, slot: u64) -> Self {
-        Self { word: word::ticket(word) | word::PROBE, probe: slot, ..Self::normal(word) }
+        let normal = Self::normal(word);
+        Self { word: normal.word | PROBE, probe: slot, ..normal }
     }
 
     /// A call that decides nothing.
     pub(crate) fn bypass(word: u64) -> Self {
-        Self { word: word::ticket(word) | word::BYPASS, ..Self::normal(word) }
+        let normal = Self::normal(word);
+        Self { word: normal.word | BYPASS, ..normal }
     }
 
     /// Remembers when it was taken, if a slow rule wants to know.
     pub(crate) fn timed(mut self, word: u64, now: impl FnOnce() -> u64) -> Self {
         if word & word::SLOW != 0 {
-            self.started = now();
+            self.word |= STARTED;
+            self.time = now();
         }
         self
     }
 
     /// From taking it to the answer, in nanoseconds; 0 if nobody measured.
     pub(crate) fn took(&self, clock: &Clock) -> u64 {
-        if self.started == UNKNOWN {
-            return 0;
+        match self.word & (STARTED | ANSWERED) {
+            STARTED => clock.now_nanos().saturating_sub(self.time),
+            // Measured, or (not started) 0.
+            _ => self.time,
         }
-        let end = if self.answered == UNKNOWN { clock.now_nanos() } else { self.answered };
-        end.saturating_sub(self.started)
     }
 
     /// The head of the answer is in: the duration stands. False if it was told before.
     pub(crate) fn answer(&mut self, clock: &Clock) -> bool {
-        if self.answered != UNKNOWN {
+        if self.word & ANSWERED != 0 {
             return false;
         }
-        self.answered = clock.now_nanos();
+        self.time = self.took(clock);
+        self.word |= ANSWERED;
         true
     }
 
     /// It has decided what it could; from here on it counts in the totals only.
     pub(crate) fn disarm(&mut self) {
-        self.word = word::ticket(self.word) | word::BYPASS;
-    }
-
-    #[inline]
-    pub(crate) fn spend(&mut self) {
-        self.spent = true;
-    }
-
-    #[inline]
-    pub(crate) fn is_spent(&self) -> bool {
-        self.spent
+        self.word = self.word & !PROBE | BYPASS;
     }
 
     /// Whether a panic that began after it was taken is unwinding this thread.
     pub(crate) fn panicked(&self) -> bool {
-        !self.panicking && std::thread::panicking()
+        self.word & PANICKING == 0 && std::thread::panicking()
     }
 
     pub(crate) fn is_probe(&self) -> bool {
-        self.word & word::PROBE != 0
+        self.word & PROBE != 0
     }
 
     pub(crate) fn is_bypass(&self) -> bool {
-        self.word & word::BYPASS != 0
+        self.word & BYPASS != 0
     }
 
+    #[inline]
     pub(crate) fn epoch(&self) -> u32 {
         word::epoch(self.word)
     }

@@ -162,7 +162,11 @@ impl fmt::Display for Cause {
                 write!(f, "{failures} of {calls} calls failed (limit {} %)", percent(threshold))
             }
             Self::SlowRate { slow, calls, threshold, slower_than, .. } => {
-                write!(f, "{slow} of {calls} calls took {slower_than:?} or more (limit {} %)", percent(threshold))
+                write!(
+                    f,
+                    "{slow} of {calls} calls took {slower_than:?} or more (limit {} %)",
+                    percent(threshold)
+                )
             }
             Self::Failures { failures, calls, limit, .. } => {
                 write!(f, "{failures} of {calls} calls failed (limit {limit} failures)")
@@ -207,9 +211,8 @@ impl Cause {
             Some(Self::ProbeTimedOut { failures, limit }) => pair(7, failures, limit),
             Some(Self::Manual) => [8, 0, 0, 0, 0],
             // The others never open a breaker.
-            Some(Self::Reset | Self::OpenElapsed | Self::ProbesSucceeded { .. } | Self::RampCompleted) | None => {
-                [0; Self::CELLS]
-            }
+            Some(Self::Reset | Self::OpenElapsed | Self::ProbesSucceeded { .. } | Self::RampCompleted)
+            | None => [0; Self::CELLS],
         }
     }
 

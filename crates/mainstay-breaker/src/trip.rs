@@ -132,7 +132,11 @@ impl Trip {
 
     /// The window with its default; none for consecutive failures.
     pub(crate) fn window(&self) -> Option<Window> {
-        if self.is_consecutive() { None } else { Some(self.over.unwrap_or(Window::Time(Duration::from_secs(30)))) }
+        if self.is_consecutive() {
+            None
+        } else {
+            Some(self.over.unwrap_or(Window::Time(Duration::from_secs(30))))
+        }
     }
 
     /// The minimum with its default.
@@ -157,13 +161,21 @@ impl Trip {
         }
         if self.is_consecutive() {
             if let Some(window) = self.over {
-                return Err(refuse("over", window, "consecutive failures have no window; `within` bounds the run"));
+                return Err(refuse(
+                    "over",
+                    window,
+                    "consecutive failures have no window; `within` bounds the run",
+                ));
             }
             if let Some(calls) = self.min_calls {
                 return Err(refuse("min_calls", calls, "consecutive failures have no minimum"));
             }
         } else if let Some(within) = self.within {
-            return Err(refuse("within", within, "only consecutive failures have it; use `over` for the window"));
+            return Err(refuse(
+                "within",
+                within,
+                "only consecutive failures have it; use `over` for the window",
+            ));
         }
         if let Some(within) = self.within {
             check_duration("within", within)?;
@@ -185,7 +197,11 @@ impl Trip {
             return Err(refuse("over.calls", n, "must be from 1 to 65536"));
         }
         if self.min_calls.is_some_and(|min_calls| min_calls > n) {
-            return Err(refuse("min_calls", self.minimum(), format!("must be at most the window's {n} calls")));
+            return Err(refuse(
+                "min_calls",
+                self.minimum(),
+                format!("must be at most the window's {n} calls"),
+            ));
         }
         match self.kind {
             Kind::Failures(k) if k > n => {
@@ -252,27 +268,51 @@ mod wire {
         }
     }
 
-    impl<'de> Deserialize<'de> for Trip {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let map = Map::deserialize(deserializer)?;
-            let kind =
-                match (map.consecutive_failures, map.failure_rate, map.slow_rate, map.failures, map.slower_than) {
-                    (Some(k), None, None, None, None) => Kind::ConsecutiveFailures(k),
-                    (None, Some(rate), None, None, None) => Kind::FailureRate(rate),
-                    (None, None, Some(rate), None, Some(limit)) => Kind::SlowRate(rate, limit),
-                    (None, None, None, Some(k), None) => Kind::Failures(k),
-                    _ => {
-                        return Err(serde::de::Error::custom(ConfigError::new(
-                            "trip",
-                            "these keys together",
-                            "a rule has one of `consecutive_failures`, `failure_rate`, `slow_rate` with \
-                             `slower_than`, `failures`",
-                        )));
-                    }
-                };
-            let trip = Trip { kind, over: map.over, min_calls: map.min_calls, within: map.within };
-            trip.validate().map_err(|error| serde::de::Error::custom(error.within("trip")))?;
+    /// A rule as it was written, whatever is wrong with it: only who reads the whole list knows which one it is.
+    pub(crate) struct Unchecked(Result<Trip, ConfigError>);
+
+    impl Unchecked {
+        pub(crate) fn check(self) -> Result<Trip, ConfigError> {
+            let trip = self.0?;
+            trip.validate()?;
             Ok(trip)
         }
     }
+
+    impl<'de> Deserialize<'de> for Unchecked {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let map = Map::deserialize(deserializer)?;
+            let kind = match (
+                map.consecutive_failures,
+                map.failure_rate,
+                map.slow_rate,
+                map.failures,
+                map.slower_than,
+            ) {
+                (Some(k), None, None, None, None) => Kind::ConsecutiveFailures(k),
+                (None, Some(rate), None, None, None) => Kind::FailureRate(rate),
+                (None, None, Some(rate), None, Some(limit)) => Kind::SlowRate(rate, limit),
+                (None, None, None, Some(k), None) => Kind::Failures(k),
+                _ => {
+                    return Ok(Self(Err(ConfigError::new(
+                        "rule",
+                        "these keys together",
+                        "a rule has one of `consecutive_failures`, `failure_rate`, `slow_rate` with `slower_than`, \
+                         `failures`",
+                    ))));
+                }
+            };
+            Ok(Self(Ok(Trip { kind, over: map.over, min_calls: map.min_calls, within: map.within })))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Trip {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let checked = Unchecked::deserialize(deserializer)?.check();
+            checked.map_err(|error| serde::de::Error::custom(error.within("trip")))
+        }
+    }
 }
+
+#[cfg(feature = "serde")]
+pub(crate) use wire::Unchecked;

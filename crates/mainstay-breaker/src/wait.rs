@@ -42,20 +42,20 @@ pub(crate) fn poll_admissible(
         let place = match waiter {
             Some(place) => place,
             None => {
-                *waiter = Some(Waiter { listener: machine.gate.wait(), lead: None });
+                *waiter = Some(Waiter { listener: machine.rare().gate.wait(), lead: None });
                 // It may have opened before the listener was there.
                 continue;
             }
         };
         look = match Pin::new(&mut place.listener).poll(cx) {
             Poll::Ready(wake) => {
-                place.listener = machine.gate.wait();
+                place.listener = machine.rare().gate.wait();
                 wake == Wake::Go
             }
             Poll::Pending if place.lead(breaker, until.err().flatten(), cx) => {
-                machine.gate.leader_goes(true);
+                machine.rare().gate.leader_goes(true);
                 machine.poll();
-                machine.gate.leader_goes(false);
+                machine.rare().gate.leader_goes(false);
                 true
             }
             Poll::Pending => return Poll::Pending,
@@ -66,7 +66,7 @@ pub(crate) fn poll_admissible(
 impl Waiter {
     /// Leads if nobody else does. True when the leader's timer has rung.
     fn lead(&mut self, breaker: &Breaker, until: Option<std::time::Duration>, cx: &mut Context<'_>) -> bool {
-        if self.lead.is_none() && breaker.machine().gate.lead() {
+        if self.lead.is_none() && breaker.machine().rare().gate.lead() {
             self.lead = Some(Lead { breaker: breaker.clone(), timer: None });
         }
         let Some(lead) = &mut self.lead else { return false };
@@ -80,7 +80,7 @@ impl Waiter {
         if lead.timer.as_ref().map(Sleep::until) == until {
             return false;
         }
-        lead.timer = until.map(|until| machine.clock.sleep_until(until));
+        lead.timer = until.map(|until| machine.identity.clock.sleep_until(until));
         lead.rings(cx)
     }
 }
@@ -97,7 +97,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.breaker.machine().gate.resign();
+        self.breaker.machine().rare().gate.resign();
     }
 }
 

@@ -15,14 +15,14 @@ pub(crate) struct Marks {
     size: u64,
     /// The last position that was looked at.
     head: u64,
+    /// No memory before the first mark: most windows never see a slow call, and many no failure.
     bits: Box<[u64]>,
     count: u64,
 }
 
 impl Marks {
     pub(crate) fn new(size: u32, head: u64) -> Self {
-        let size = u64::from(size.max(1));
-        Self { size, head, bits: vec![0; size.div_ceil(64) as usize].into(), count: 0 }
+        Self { size: u64::from(size.max(1)), head, bits: Box::default(), count: 0 }
     }
 
     /// Moves on to a position, dropping the marks that are n or more behind. Each position is passed once, sixty-four
@@ -45,6 +45,9 @@ impl Marks {
     /// Marks a position, which becomes the last one.
     pub(crate) fn mark(&mut self, position: u64) {
         self.advance(position);
+        if self.bits.is_empty() {
+            self.bits = vec![0; self.size.div_ceil(64) as usize].into();
+        }
         let place = position % self.size;
         if let Some(word) = self.bits.get_mut((place / 64) as usize) {
             let bit = 1 << (place % 64);
@@ -79,11 +82,11 @@ impl Marks {
     }
 }
 
-/// Counts per slice of time: the current slice and the eleven before it.
+/// Counts per slice of time: the current slice and the eleven before it. A slice stops counting at 2^32 - 1.
 #[derive(Clone)]
 pub(crate) struct Slices {
     latest: u64,
-    counts: [u64; SLICES],
+    counts: [u32; SLICES],
 }
 
 impl Slices {
@@ -94,14 +97,14 @@ impl Slices {
     pub(crate) fn add(&mut self, slice: u64) {
         self.roll(slice);
         if let Some(count) = self.counts.get_mut(self.latest as usize % SLICES) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
     }
 
     /// The sum over the window that ends with `slice`.
     pub(crate) fn sum(&mut self, slice: u64) -> u64 {
         self.roll(slice);
-        self.counts.iter().sum()
+        self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
     pub(crate) fn clear(&mut self) {

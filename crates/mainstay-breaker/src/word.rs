@@ -35,11 +35,6 @@ const STAND: u32 = 14;
 const CONTROL: u32 = 16;
 const EPOCH: u32 = 32;
 
-/// Only in tickets: the permit holds a probe slot.
-pub(crate) const PROBE: u64 = 1;
-/// Only in tickets: the permit decides nothing.
-pub(crate) const BYPASS: u64 = 2;
-
 /// Flags under which a closed breaker still admits without a further look.
 pub(crate) const PASSABLE: u64 = RUN | TIMED;
 pub(crate) fn pack(epoch: u32, stand: Stand, control: Control, flags: u64) -> u64 {
@@ -60,7 +55,7 @@ pub(crate) fn epoch(word: u64) -> u32 {
     (word >> EPOCH) as u32
 }
 
-/// The ticket of a permit that is neither probe nor bypass: equal to the word of a healthy breaker in that epoch.
+/// The ticket of a permit about which there is nothing to say: the word of a healthy breaker in that epoch.
 pub(crate) fn ticket(word: u64) -> u64 {
     word >> EPOCH << EPOCH
 }

@@ -35,10 +35,14 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    Monotonic { zero: u64 },
+    Monotonic {
+        zero: u64,
+    },
     Manual(Arc<Hands>),
     #[cfg(feature = "tokio")]
-    Tokio { zero: tokio::time::Instant },
+    Tokio {
+        zero: tokio::time::Instant,
+    },
 }
 
 /// Moves the time of a manual [`Clock`]. All clones move the same clock.
@@ -161,7 +165,8 @@ impl ManualClock {
     /// overflowing.
     pub fn advance(&self, by: Duration) {
         let by = nanos(by);
-        let _ = self.0.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)));
+        let _ =
+            self.0.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)));
         self.0.moved.notify(usize::MAX);
     }
 

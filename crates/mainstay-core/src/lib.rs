@@ -6,7 +6,7 @@
 //! | [`Clock`], [`ManualClock`] | monotonic time that is injected: the system's, tokio's, or a test's |
 //! | [`OpenFor`] | how long to stay away: fixed or exponential, capped, jittered |
 //! | [`Name`], [`Registry`], [`StateSource`] | how members find and watch each other |
-//! | [`Striped`], [`StripedCounter`] | counters that many threads bump without sharing a cache line |
+//! | [`Rows`], [`Striped`], [`StripedCounter`] | counters that many threads bump without sharing a cache line |
 //! | [`ConfigError`] | a setting that was refused: which field, which value, which rule |
 //!
 //! ```
@@ -49,5 +49,5 @@ pub use open_for::OpenFor;
 pub use registry::{Kind, Registered, Registry};
 pub use sleep::Sleep;
 pub use source::{Bell, Condition, StateSource, Watch};
-pub use stripe::{Row, Striped, StripedCounter};
+pub use stripe::{Row, Rows, Striped, StripedCounter};
 pub use verdict::{Classified, Verdict};

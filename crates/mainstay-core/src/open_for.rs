@@ -142,7 +142,13 @@ mod wire {
             if fixed {
                 Map { fixed: Some(self.first), first: None, cap: None, factor: None, jitter }
             } else {
-                Map { fixed: None, first: Some(self.first), cap: Some(self.cap), factor: Some(self.factor), jitter }
+                Map {
+                    fixed: None,
+                    first: Some(self.first),
+                    cap: Some(self.cap),
+                    factor: Some(self.factor),
+                    jitter,
+                }
             }
             .serialize(serializer)
         }

@@ -39,8 +39,10 @@ pub trait Registered: Any + Send + Sync {
 /// share one list. Metrics, the status page, reload and the command line read it.
 #[derive(Clone, Default)]
 pub struct Registry {
-    entries: Arc<Mutex<Vec<(Name, Weak<dyn Registered>)>>>,
+    entries: Arc<Mutex<Vec<Entry>>>,
 }
+
+type Entry = (Name, Weak<dyn Registered>);
 
 impl Registry {
     /// An empty registry.

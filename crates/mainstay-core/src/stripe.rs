@@ -16,9 +16,12 @@ use crate::sync::{AtomicU64, Ordering};
 #[repr(align(64))]
 pub struct Row<const N: usize>([AtomicU64; N]);
 
+/// One [`Row`] for each of a number of threads; the others have none.
+pub struct Rows<const N: usize>(Box<[Row<N>]>);
+
 /// One [`Row`] for each of a number of threads, and an overflow row that all others share.
 pub struct Striped<const N: usize> {
-    rows: Box<[Row<N>]>,
+    rows: Rows<N>,
     overflow: Row<N>,
 }
 
@@ -41,7 +44,8 @@ pub struct StripedCounter(Striped<1>);
 // === impl Row ===
 
 impl<const N: usize> Row<N> {
-    fn new() -> Self {
+    /// A row of zeros.
+    pub fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
@@ -91,9 +95,70 @@ impl<const N: usize> Row<N> {
     }
 }
 
+impl<const N: usize> Default for Row<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<const N: usize> fmt::Debug for Row<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries((0..N).map(|column| self.get(column))).finish()
+    }
+}
+
+// === impl Rows ===
+
+impl<const N: usize> Rows<N> {
+    /// Rows for four threads per core, between 8 and 256.
+    pub fn new() -> Self {
+        Self::with_rows(default_rows())
+    }
+
+    /// A number of rows; with 0 no thread has one.
+    pub fn with_rows(rows: usize) -> Self {
+        Self((0..rows).map(|_| Row::new()).collect())
+    }
+
+    /// The calling thread's own row, unless the rows are all taken.
+    #[inline]
+    pub fn mine(&self) -> Option<&Row<N>> {
+        match self.0.get(slot::current()) {
+            Some(row) => Some(row),
+            None => self.0.get(slot::assign()),
+        }
+    }
+
+    /// All rows.
+    pub fn iter(&self) -> std::slice::Iter<'_, Row<N>> {
+        self.0.iter()
+    }
+
+    /// Whether no thread has a row.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<const N: usize> Default for Rows<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, const N: usize> IntoIterator for &'a Rows<N> {
+    type Item = &'a Row<N>;
+    type IntoIter = std::slice::Iter<'a, Row<N>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Rows<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
     }
 }
 
@@ -107,16 +172,13 @@ impl<const N: usize> Striped<N> {
 
     /// A number of rows; with 0 every thread shares the overflow row.
     pub fn with_rows(rows: usize) -> Self {
-        Self { rows: (0..rows).map(|_| Row::new()).collect(), overflow: Row::new() }
+        Self { rows: Rows::with_rows(rows), overflow: Row::new() }
     }
 
     /// The calling thread's own row, unless the rows are all taken.
     #[inline]
     pub fn mine(&self) -> Option<&Row<N>> {
-        match self.rows.get(slot::current()) {
-            Some(row) => Some(row),
-            None => self.rows.get(slot::assign()),
-        }
+        self.rows.mine()
     }
 
     /// The row of the threads that have none of their own.
