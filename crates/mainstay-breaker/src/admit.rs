@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use mainstay_core::sync::Ordering;
-
 use crate::machine::{Inner, Machine};
+use crate::permit::Held;
 use crate::phase::{Phase, Stand};
 use crate::tally;
 use crate::ticket::Ticket;
 use crate::word;
-use crate::{Cause, Control, RejectReason, Rejected};
+use crate::{Cause, Control, Permit, RejectReason, Rejected};
 
 impl Machine {
     /// One load and one test while closed; see the module `word`. Otherwise it takes a closer look at the word
@@ -27,6 +26,20 @@ impl Machine {
 
     #[inline(never)]
     pub(crate) fn admit_slowly(&self, word: u64) -> Result<Ticket, Rejected> {
+        self.look_closer(word)
+    }
+
+    /// The same, with the permit put together here: what is returned is not moved about any more.
+    #[inline(never)]
+    pub(crate) fn permit_slowly(&self, word: u64) -> Result<Permit<'_>, Rejected> {
+        match self.look_closer(word) {
+            Ok(ticket) => Ok(Permit(Held::new(self, ticket))),
+            Err(rejected) => Err(rejected),
+        }
+    }
+
+    #[inline(always)]
+    fn look_closer(&self, word: u64) -> Result<Ticket, Rejected> {
         let reason = match (reason(word), word::control(word), word::stand(word)) {
             (Some(reason), ..) => reason,
             (None, Control::ForcedClosed, _) => {
@@ -85,6 +98,7 @@ impl Machine {
     }
 
     /// Rejects, or lets through if the breaker only observes.
+    #[inline(always)]
     fn turn_away(
         &self,
         word: u64,
@@ -169,7 +183,7 @@ impl Machine {
     /// While forced, the state goes on by time.
     fn poll_if_due(&self) {
         let closed = word::stand(self.word.load()) == Stand::Closed;
-        if !closed && self.identity.clock.coarse_nanos() >= self.due.load(Ordering::Relaxed) {
+        if !closed && self.identity.clock.coarse_nanos() >= self.due() {
             self.poll();
         }
     }

@@ -312,7 +312,7 @@ impl Books {
     pub(crate) fn count_call(&mut self, now: u64, plan: &Plan) {
         self.calls += 1;
         for (calls, time) in self.lanes.as_mut().iter_mut().zip(&plan.times) {
-            calls.add(now / time.width);
+            calls.add_at(now, time.width);
         }
     }
 

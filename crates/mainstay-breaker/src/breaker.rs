@@ -105,7 +105,7 @@ impl Breaker {
         let machine = self.machine();
         match machine.admit() {
             Ok(ticket) => Ok(Permit(Held::new(machine, ticket))),
-            Err(word) => machine.admit_slowly(word).map(|ticket| Permit(Held::new(machine, ticket))),
+            Err(word) => machine.permit_slowly(word),
         }
     }
 

@@ -8,7 +8,7 @@ use mainstay_core::Classify;
 use pin_project_lite::pin_project;
 
 use crate::guard::{HeldBy, Tether};
-use crate::run::{Attempt, End};
+use crate::run::Attempt;
 use crate::{Refuse, Rejected};
 
 pin_project! {
@@ -16,22 +16,15 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, C, R> {
         #[pin]
-        way: Way<F, C>,
+        attempt: Attempt<F, C, Tether>,
+        rejected: Option<Rejected>,
         refuse: R,
     }
 }
 
-pin_project! {
-    #[project = WayProjection]
-    enum Way<F, C> {
-        Calling { #[pin] attempt: Attempt<F, C, Tether> },
-        Refused { rejected: Option<Rejected> },
-    }
-}
-
 impl<F, C, R> ResponseFuture<F, C, R> {
-    pub(crate) fn refused(rejected: Rejected, refuse: R) -> Self {
-        Self { way: Way::Refused { rejected: Some(rejected) }, refuse }
+    pub(crate) fn refused(rejected: Rejected, classify: C, refuse: R) -> Self {
+        Self { attempt: Attempt::ended(classify), rejected: Some(rejected), refuse }
     }
 
     #[inline]
@@ -42,8 +35,8 @@ impl<F, C, R> ResponseFuture<F, C, R> {
         permit: Option<HeldBy>,
         timeout: Option<Duration>,
     ) -> Self {
-        let attempt = Attempt::begun(work, classify, permit.map(|HeldBy(permit)| permit), timeout);
-        Self { way: Way::Calling { attempt }, refuse }
+        let permit = permit.map(|HeldBy(permit)| permit);
+        Self { attempt: Attempt::begun(work, classify, permit, timeout), rejected: None, refuse }
     }
 }
 
@@ -57,22 +50,23 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.way.project() {
-            WayProjection::Calling { attempt } => attempt.poll(cx).map(|end| match end {
-                End::Answered(result) => result.map_err(R::inner),
-                End::TimedOut(timed_out) => this.refuse.timed_out(timed_out),
-            }),
-            WayProjection::Refused { rejected } => match rejected.take() {
+        let mut this = self.project();
+        if this.rejected.is_some() {
+            return match this.rejected.take() {
                 Some(rejected) => Poll::Ready(this.refuse.rejected(rejected)),
                 None => Poll::Pending,
-            },
+            };
+        }
+        match this.attempt.as_mut().poll_work(cx) {
+            Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(R::inner(error))),
+            Poll::Pending => this.attempt.poll_deadline(cx).map(|timed_out| this.refuse.timed_out(timed_out)),
         }
     }
 }
 
 impl<F, C, R> fmt::Debug for ResponseFuture<F, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("refused", &matches!(self.way, Way::Refused { .. })).finish()
+        f.debug_struct("ResponseFuture").field("refused", &self.rejected.is_some()).finish()
     }
 }

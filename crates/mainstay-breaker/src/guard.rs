@@ -1,22 +1,33 @@
 //! Which breaker guards a request, and how its permits get to the futures.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::machine::Machine;
 use crate::permit::{Held, Host};
-use crate::{Breaker, Rejected};
+use crate::ticket::Ticket;
+use crate::{Breaker, Keyed, RejectReason, Rejected};
 
-/// Which breaker guards a request. Sealed: [`One`] for all, or one per key.
+/// Which breaker guards a request. Sealed: [`One`] for all, or [`ByKey`] one for each key.
 pub trait Guard<Req>: private::Guard<Req> {}
 
 pub(crate) mod private {
-    use super::{Breaker, Held, Rejected, Tether};
+    use super::{Breaker, Held, Rejected, Tether, Ticket};
 
     pub trait Guard<Req> {
         /// The breaker that decides whether the service is ready, if that is known before the request.
         #[doc(hidden)]
         fn gatekeeper(&self) -> Option<&Breaker>;
+
+        /// Admission, if that is to be had without a closer look. The ticket must be held, or settled.
+        #[doc(hidden)]
+        fn admit_at_once(&self) -> Option<Loose>;
+
+        /// Makes a permit of a ticket that was given at once.
+        #[doc(hidden)]
+        fn hold(&mut self, ticket: Loose) -> Option<HeldBy>;
 
         /// A permit for a request; none for a request that nobody guards.
         #[doc(hidden)]
@@ -27,12 +38,18 @@ pub(crate) mod private {
         fn unready(&self) -> Rejected;
     }
 
+    /// A ticket that nothing settles by itself.
+    #[doc(hidden)]
+    #[allow(missing_debug_implementations)]
+    #[derive(Clone, Copy)]
+    pub struct Loose(pub(crate) Ticket);
+
     #[doc(hidden)]
     #[allow(missing_debug_implementations)]
     pub struct HeldBy(pub(crate) Held<Tether>);
 }
 
-pub(crate) use private::HeldBy;
+pub(crate) use private::{HeldBy, Loose};
 
 /// One breaker for every request.
 ///
@@ -47,11 +64,19 @@ pub struct One {
     called: bool,
 }
 
+/// A breaker for each key, from a set.
+pub struct ByKey<K, F> {
+    set: Keyed<K>,
+    key: F,
+}
+
 /// Keeps a machine alive for a future. A leaked one needs no counting.
 #[derive(Clone)]
 pub(crate) enum Tether {
     Leaked(&'static Machine),
     Counted(Arc<Breaker>),
+    /// A breaker of a set, which another request may never see again.
+    Handle(Breaker),
 }
 
 impl One {
@@ -67,6 +92,7 @@ impl One {
     fn tether(&mut self) -> Tether {
         match &mut self.tether {
             Tether::Leaked(machine) => Tether::Leaked(machine),
+            Tether::Handle(breaker) => Tether::Handle(breaker.clone()),
             Tether::Counted(tether) => {
                 if self.called && !self.own {
                     *tether = Arc::new(self.breaker.clone());
@@ -94,12 +120,17 @@ impl<Req> private::Guard<Req> for One {
     }
 
     #[inline]
+    fn admit_at_once(&self) -> Option<Loose> {
+        self.breaker.machine().admit().ok().map(Loose)
+    }
+
+    #[inline]
+    fn hold(&mut self, Loose(ticket): Loose) -> Option<HeldBy> {
+        Some(HeldBy(Held::new(self.tether(), ticket)))
+    }
+
     fn admit(&mut self, _: &Req) -> Result<Option<HeldBy>, Rejected> {
-        let machine = self.breaker.machine();
-        let ticket = match machine.admit() {
-            Ok(ticket) => ticket,
-            Err(word) => machine.admit_slowly(word)?,
-        };
+        let ticket = self.breaker.machine().ticket()?;
         Ok(Some(HeldBy(Held::new(self.tether(), ticket))))
     }
 
@@ -115,12 +146,69 @@ impl fmt::Debug for One {
     }
 }
 
+impl<K, F> ByKey<K, F> {
+    pub(crate) fn new(set: Keyed<K>, key: F) -> Self {
+        Self { set, key }
+    }
+}
+
+impl<K, F: Clone> Clone for ByKey<K, F> {
+    fn clone(&self) -> Self {
+        Self { set: self.set.clone(), key: self.key.clone() }
+    }
+}
+
+impl<K, F, Req> Guard<Req> for ByKey<K, F>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    F: Fn(&Req) -> K,
+{
+}
+
+impl<K, F, Req> private::Guard<Req> for ByKey<K, F>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    F: Fn(&Req) -> K,
+{
+    fn gatekeeper(&self) -> Option<&Breaker> {
+        None
+    }
+
+    fn admit_at_once(&self) -> Option<Loose> {
+        None
+    }
+
+    fn hold(&mut self, _: Loose) -> Option<HeldBy> {
+        None
+    }
+
+    fn admit(&mut self, request: &Req) -> Result<Option<HeldBy>, Rejected> {
+        let breaker = self.set.breaker(&(self.key)(request))?;
+        let ticket = breaker.machine().ticket()?;
+        Ok(Some(HeldBy(Held::new(Tether::Handle(breaker), ticket))))
+    }
+
+    fn unready(&self) -> Rejected {
+        Rejected::new(self.set.name(), RejectReason::NotReady, Some(Duration::ZERO), None)
+    }
+}
+
+impl<K, F> fmt::Debug for ByKey<K, F>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByKey").field("set", &self.set.name()).finish_non_exhaustive()
+    }
+}
+
 impl Host for Tether {
     #[inline]
     fn machine(&self) -> &Machine {
         match self {
             Self::Leaked(machine) => machine,
             Self::Counted(breaker) => breaker.machine(),
+            Self::Handle(breaker) => breaker.machine(),
         }
     }
 }

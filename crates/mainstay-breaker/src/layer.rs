@@ -4,9 +4,9 @@ use std::time::Duration;
 use mainstay_core::ErrorsAreFailures;
 use tower_layer::Layer;
 
-use crate::guard::One;
+use crate::guard::{ByKey, One};
 use crate::service::{BreakerService, Options, PassError, RespondWith};
-use crate::{Breaker, Rejected};
+use crate::{Breaker, Keyed, Rejected};
 
 /// Wraps tower services with a breaker. All services made from one breaker share it.
 ///
@@ -41,6 +41,9 @@ pub struct BreakerLayer<C = ErrorsAreFailures, R = PassError, G = One> {
     pub(crate) options: Options<C, R>,
 }
 
+/// A [`BreakerLayer`] with a breaker for each key of the requests. Made by [`BreakerLayer::keyed`].
+pub type KeyedLayer<K, F, C = ErrorsAreFailures, R = PassError> = BreakerLayer<C, R, ByKey<K, F>>;
+
 /// What a service says when it is asked whether it is ready, while its breaker would reject.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnOpen {
@@ -57,6 +60,29 @@ impl BreakerLayer {
     /// A layer around a breaker.
     pub fn new(breaker: Breaker) -> Self {
         Self { guard: One::new(breaker), options: Options::default() }
+    }
+}
+
+impl<K, F> KeyedLayer<K, F> {
+    /// A layer that takes the breaker for each request from a set, by a key of the request.
+    ///
+    /// ```
+    /// use mainstay_breaker::{BreakerLayer, Keyed};
+    /// use tower::{Layer, service_fn};
+    ///
+    /// struct Request { tenant: u32 }
+    ///
+    /// let tenants = Keyed::<u32>::builder("tenants").build()?;
+    /// let layer = BreakerLayer::keyed(tenants, |request: &Request| request.tenant);
+    /// let service = layer.layer(service_fn(async |_: Request| Ok::<_, ()>(())));
+    /// # let _ = service;
+    /// # Ok::<(), mainstay_breaker::ConfigError>(())
+    /// ```
+    ///
+    /// Which breaker decides is known only with the request, so such a service is ready whenever the inner one is
+    /// ([`OnOpen::NotReady`] has no effect), and errors of the inner `poll_ready` are nobody's.
+    pub fn keyed(set: Keyed<K>, key: F) -> Self {
+        Self { guard: ByKey::new(set, key), options: Options::default() }
     }
 }
 

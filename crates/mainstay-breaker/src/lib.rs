@@ -70,10 +70,10 @@ pub use error::{BreakerError, RejectReason, Rejected, TimedOut};
 #[cfg(feature = "tower")]
 pub use future::ResponseFuture;
 #[cfg(feature = "tower")]
-pub use guard::{Guard, One};
+pub use guard::{ByKey, Guard, One};
 pub use keyed::{Keyed, KeyedBuilder, KeyedStats, OnFull};
 #[cfg(feature = "tower")]
-pub use layer::{BreakerLayer, OnOpen};
+pub use layer::{BreakerLayer, KeyedLayer, OnOpen};
 pub use mainstay_core::{
     Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor,
     Registry, StateSource, Verdict, Watch,

@@ -28,11 +28,11 @@ use crate::{Cause, Control, HalfOpenSnapshot, RejectReason, Settings, Snapshot, 
 #[repr(C)]
 pub(crate) struct Machine {
     pub(crate) word: Word,
+    /// When a keyed set was last asked for it; see the module `keyed::set`.
+    pub(crate) used: AtomicU64,
     pub(crate) identity: Arc<Identity>,
-    pub(crate) tally: Tally,
     inner: Mutex<Inner>,
-    /// When time alone changes something next, or a full half-open frees a slot.
-    pub(crate) due: AtomicU64,
+    pub(crate) tally: Tally,
     pub(crate) rare: OnceLock<Box<Rare>>,
 }
 
@@ -87,12 +87,12 @@ impl Machine {
     pub(crate) fn new(identity: Arc<Identity>, plan: Plan, striped: bool) -> Self {
         let tally = Tally::new(striped);
         let books = Books::new(&plan, &tally);
-        let flags = flags(&plan);
+        let flags = flags(&plan, &tally);
         let mut phase = Phase::new();
         phase.since = identity.clock.now_nanos();
         let machine = Self {
             word: Word::new(word::pack(0, Stand::Closed, Control::Automatic, flags)),
-            due: AtomicU64::new(u64::MAX),
+            used: AtomicU64::new(0),
             tally,
             identity,
             rare: OnceLock::new(),
@@ -156,8 +156,7 @@ impl Machine {
     pub(crate) fn enter(&self, inner: &mut Inner, steps: &[Step]) {
         let word = self.whole_word(inner);
         self.word.claim(word);
-        self.rare().post(inner.phase.outage.last_trip);
-        self.due.store(inner.phase.due(), Ordering::Relaxed);
+        self.rare().post(inner.phase.due(), inner.phase.outage.last_trip);
         inner.books.clear();
         self.word.publish(word);
 
@@ -181,13 +180,13 @@ impl Machine {
     /// Half-open: a slot was taken or given back.
     pub(crate) fn slots_changed(&self, inner: &mut Inner) {
         // Before the word, so that whoever sees it full sees until when.
-        self.due.store(inner.phase.due(), Ordering::Relaxed);
+        self.post_due(inner.phase.due());
         self.refresh_word(inner);
     }
 
     /// Shows changed flags or control in the word; the epoch and a run of failures stay.
     pub(crate) fn refresh_word(&self, inner: &Inner) {
-        let flags = flags(&inner.plan) | self.full(inner);
+        let flags = flags(&inner.plan, &self.tally) | self.full(inner);
         let Phase { epoch, stand, .. } = inner.phase;
         self.word.update(|word| {
             let kept = word & (word::RUN | word::EVICTED);
@@ -198,7 +197,7 @@ impl Machine {
     fn whole_word(&self, inner: &Inner) -> u64 {
         // Control and eviction change only under the lock, so they stand still here.
         let word = self.word.load();
-        let flags = flags(&inner.plan) | self.full(inner) | word & word::EVICTED;
+        let flags = flags(&inner.plan, &self.tally) | self.full(inner) | word & word::EVICTED;
         word::pack(inner.phase.epoch, inner.phase.stand, word::control(word), flags)
     }
 
@@ -222,12 +221,12 @@ impl Machine {
     }
 
     /// The deadline and the cause that belong to `word`, or nothing if it no longer stands.
+    #[inline(always)]
     pub(crate) fn posted(&self, word: u64) -> Option<(u64, Option<Cause>)> {
         if word & word::CLAIMED != 0 {
             return None;
         }
-        let due = self.due.load(Ordering::Relaxed);
-        let cells = self.rare.get().map_or([0; Cause::CELLS], |rare| rare.posted());
+        let (due, cells) = self.rare.get().map_or((u64::MAX, [0; Cause::CELLS]), |rare| rare.posted());
         self.word.still(word).then(|| (due, Cause::unpack(cells)))
     }
 
@@ -417,10 +416,11 @@ fn retry_after(phase: &Phase, inner: &Inner, control: Control, now: u64) -> Opti
     }
 }
 
-fn flags(plan: &Plan) -> u64 {
+fn flags(plan: &Plan, tally: &Tally) -> u64 {
     let timed = if plan.is_timed() { word::TIMED } else { 0 };
     let slow = if plan.slow_limit != u64::MAX { word::SLOW } else { 0 };
-    timed | slow
+    let compact = if tally.is_compact() { word::COMPACT } else { 0 };
+    timed | slow | compact
 }
 
 impl Blank for News {

@@ -14,6 +14,8 @@ use crate::phase::nanos;
 /// What a machine with plain settings has no need of until it opens or somebody watches it: made when it is first
 /// needed, but at once in the striped form. None of it needs the lock.
 pub(crate) struct Rare {
+    /// When time alone changes something next, or a full half-open frees a slot.
+    due: AtomicU64,
     /// Why it opened last, for rejections.
     cause: [AtomicU64; Cause::CELLS],
     /// From which duration on a verdict is slow.
@@ -30,6 +32,7 @@ pub(crate) struct Rare {
 impl Default for Rare {
     fn default() -> Self {
         Self {
+            due: AtomicU64::new(u64::MAX),
             cause: std::array::from_fn(|_| AtomicU64::new(0)),
             slow_limit: AtomicU64::new(u64::MAX),
             timeout: AtomicU64::new(0),
@@ -43,20 +46,22 @@ impl Default for Rare {
 }
 
 impl Rare {
-    /// Puts up a cause for rejections to read.
-    pub(crate) fn post(&self, cause: Option<Cause>) {
+    /// Puts up what rejections must know.
+    pub(crate) fn post(&self, due: u64, cause: Option<Cause>) {
+        self.due.store(due, Ordering::Relaxed);
         for (cell, value) in self.cause.iter().zip(Cause::pack(cause)) {
             cell.store(value, Ordering::Relaxed);
         }
     }
 
-    /// The cells of the cause, which may belong together or not.
-    pub(crate) fn posted(&self) -> [u64; Cause::CELLS] {
+    /// The deadline and the cells of the cause, which may belong together or not.
+    #[inline]
+    pub(crate) fn posted(&self) -> (u64, [u64; Cause::CELLS]) {
         let mut cells = [0; Cause::CELLS];
         for (value, cell) in cells.iter_mut().zip(&self.cause) {
             *value = cell.load(Ordering::Relaxed);
         }
-        cells
+        (self.due.load(Ordering::Relaxed), cells)
     }
 }
 
@@ -88,6 +93,17 @@ impl Machine {
     }
 
     #[inline]
+    /// Under the lock: puts up when something is due next.
+    pub(crate) fn post_due(&self, due: u64) {
+        if due != u64::MAX || self.rare.get().is_some() {
+            self.rare().due.store(due, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn due(&self) -> u64 {
+        self.rare.get().map_or(u64::MAX, |rare| rare.due.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn timeout(&self) -> Option<Duration> {
         match self.rare.get()?.timeout.load(Ordering::Relaxed) {
             0 => None,

@@ -87,7 +87,7 @@ impl Machine {
                 continue;
             }
             let epoch = ticket.epoch();
-            if self.tally.is_compact() {
+            if word & word::COMPACT != 0 {
                 if self.count_compact(epoch) {
                     return;
                 }

@@ -51,12 +51,6 @@ impl Deadline {
     }
 }
 
-/// How an attempt ended.
-pub(crate) enum End<T, E> {
-    Answered(Result<T, E>),
-    TimedOut(TimedOut),
-}
-
 // === impl Run ===
 
 impl<'a, F, C> Run<'a, F, C> {
@@ -80,10 +74,12 @@ where
             *this.admitted = true;
             this.attempt.as_mut().begin(Held::new(machine, ticket), *this.timeout);
         }
-        this.attempt.poll(cx).map(|end| match end {
-            End::Answered(result) => result.map_err(BreakerError::Inner),
-            End::TimedOut(timed_out) => Err(BreakerError::TimedOut(timed_out)),
-        })
+        match this.attempt.as_mut().poll_work(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(BreakerError::Inner)),
+            Poll::Pending => {
+                this.attempt.poll_deadline(cx).map(|timed_out| Err(BreakerError::TimedOut(timed_out)))
+            }
+        }
     }
 }
 
@@ -115,16 +111,22 @@ impl<F, C, H: Host> Attempt<F, C, H> {
     #[cfg(feature = "tower")]
     #[inline]
     pub(crate) fn begun(work: F, classify: C, permit: Option<Held<H>>, timeout: Option<Duration>) -> Self {
-        let deadline = permit.as_ref().and_then(|permit| {
-            let timeout = timeout.or_else(|| permit.machine().timeout())?;
-            Some(Deadline::new(permit.machine(), timeout))
-        });
-        Self { work: Some(work), classify, permit, deadline }
+        let mut attempt = Self { work: Some(work), classify, permit, deadline: None };
+        if let (Some(timeout), Some(permit)) = (timeout, &attempt.permit) {
+            attempt.deadline = Some(Deadline::new(permit.machine(), timeout));
+        }
+        attempt
     }
 
-    /// Polls the work, then the time-out. Pending for ever once it has ended.
+    /// A call that was not admitted: pending for ever.
+    #[cfg(feature = "tower")]
+    pub(crate) fn ended(classify: C) -> Self {
+        Self { work: None, classify, permit: None, deadline: None }
+    }
+
+    /// Polls the work. Pending for ever once it has ended.
     #[inline]
-    pub(crate) fn poll<T, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End<T, E>>
+    pub(crate) fn poll_work<T, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         C: Classify<T, E>,
@@ -132,39 +134,35 @@ impl<F, C, H: Host> Attempt<F, C, H> {
         let mut this = self.project();
         let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
         let on_panic = OnPanic(this.permit);
-        let answer = match work.poll(cx) {
-            Poll::Ready(result) => {
-                if let Some(permit) = on_panic.0.as_mut() {
-                    permit.settle_here(this.classify.classify(&result));
-                }
-                Some(End::Answered(result))
-            }
-            Poll::Pending => None,
+        let Poll::Ready(result) = work.poll(cx) else {
+            std::mem::forget(on_panic);
+            return Poll::Pending;
         };
-        std::mem::forget(on_panic);
-        let end = answer.or_else(|| cut_off(this.deadline.as_mut()?, this.permit.as_mut()?, cx));
-        match end {
-            Some(end) => {
-                this.work.set(None);
-                Poll::Ready(end)
-            }
-            None => Poll::Pending,
+        if let Some(permit) = on_panic.0.as_mut() {
+            permit.settle_here(this.classify.classify(&result));
         }
+        std::mem::forget(on_panic);
+        this.work.set(None);
+        Poll::Ready(result)
     }
-}
 
-/// The breaker's own time-out: when it has passed, the call is a failure, and is dropped by who asked.
-#[inline(never)]
-fn cut_off<H: Host, T, E>(
-    deadline: &mut Deadline,
-    permit: &mut Held<H>,
-    cx: &mut Context<'_>,
-) -> Option<End<T, E>> {
-    if Pin::new(&mut deadline.sleep).poll(cx).is_pending() {
-        return None;
+    /// The breaker's own time-out: when it has passed, the call is a failure, and is dropped.
+    #[inline]
+    pub(crate) fn poll_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimedOut> {
+        if self.deadline.is_some() { self.cut_off(cx) } else { Poll::Pending }
     }
-    permit.settle_here(Classified::failure());
-    Some(End::TimedOut(TimedOut::new(permit.machine().identity.name, deadline.timeout)))
+
+    fn cut_off(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimedOut> {
+        let mut this = self.project();
+        let (Some(deadline), Some(permit), Some(_)) = (this.deadline, this.permit, &*this.work) else {
+            return Poll::Pending;
+        };
+        std::task::ready!(Pin::new(&mut deadline.sleep).poll(cx));
+        permit.settle_here(Classified::failure());
+        let timed_out = TimedOut::new(permit.machine().identity.name, deadline.timeout);
+        this.work.set(None);
+        Poll::Ready(timed_out)
+    }
 }
 
 /// While user code runs: a panic in the work or in the classifier settles the permit here and now, while the thread

@@ -7,6 +7,8 @@ use tower_service::Service;
 
 use crate::future::ResponseFuture;
 use crate::guard::{Guard, One};
+use crate::machine::Machine;
+use crate::ticket::Ticket;
 use crate::wait::{Waiter, poll_admissible};
 use crate::{BreakerError, OnOpen, RejectReason, Rejected, TimedOut};
 
@@ -169,15 +171,43 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let Options { classify, refuse, timeout, .. } = &self.options;
         if !std::mem::take(&mut self.readied) {
-            return ResponseFuture::refused(self.guard.unready(), refuse.clone());
+            return ResponseFuture::refused(self.guard.unready(), classify.clone(), refuse.clone());
+        }
+        let timeout = timeout.or_else(|| self.guard.gatekeeper()?.machine().timeout());
+        // The usual way, by itself: the permit is put together where it will stay, because moving it about in memory
+        // would cost more than everything else.
+        if timeout.is_none()
+            && let Some(breaker) = self.guard.gatekeeper()
+            && let Some(ticket) = self.guard.admit_at_once()
+        {
+            let on_panic = OnPanic(breaker.machine(), ticket.0);
+            let work = self.inner.call(request);
+            std::mem::forget(on_panic);
+            return ResponseFuture::calling(
+                work,
+                classify.clone(),
+                refuse.clone(),
+                self.guard.hold(ticket),
+                None,
+            );
         }
         match self.guard.admit(&request) {
-            Err(rejected) => ResponseFuture::refused(rejected, refuse.clone()),
+            Err(rejected) => ResponseFuture::refused(rejected, classify.clone(), refuse.clone()),
             Ok(permit) => {
+                let timeout = timeout.or_else(|| permit.as_ref()?.0.machine().timeout());
                 let work = self.inner.call(request);
-                ResponseFuture::calling(work, classify.clone(), refuse.clone(), permit, *timeout)
+                ResponseFuture::calling(work, classify.clone(), refuse.clone(), permit, timeout)
             }
         }
+    }
+}
+
+/// While the inner service is called: a panic there is a failure.
+struct OnPanic<'a>(&'a Machine, Ticket);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.abandon(self.1);
     }
 }
 

@@ -216,6 +216,7 @@ impl Cause {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn unpack([tag, a, b, c, d]: [u64; Self::CELLS]) -> Option<Self> {
         let rule = (tag >> 8) as u8;
         let (failures, limit) = (a as u32, b as u32);

@@ -96,6 +96,18 @@ impl Slices {
 
     pub(crate) fn add(&mut self, slice: u64) {
         self.roll(slice);
+        self.bump();
+    }
+
+    /// Adds at a time, with slices of a width. Dividing only when the slice may be another one.
+    pub(crate) fn add_at(&mut self, now: u64, width: u64) {
+        if now.wrapping_sub(self.latest.wrapping_mul(width)) >= width {
+            self.roll(now / width);
+        }
+        self.bump();
+    }
+
+    fn bump(&mut self) {
         if let Some(count) = self.counts.get_mut(self.latest as usize % SLICES) {
             *count = count.saturating_add(1);
         }

@@ -35,8 +35,11 @@ const STAND: u32 = 14;
 const CONTROL: u32 = 16;
 const EPOCH: u32 = 32;
 
+/// Nobody has a row to count in: every verdict takes the lock.
+pub(crate) const COMPACT: u64 = 1 << 18;
+
 /// Flags under which a closed breaker still admits without a further look.
-pub(crate) const PASSABLE: u64 = RUN | TIMED;
+pub(crate) const PASSABLE: u64 = RUN | TIMED | COMPACT;
 pub(crate) fn pack(epoch: u32, stand: Stand, control: Control, flags: u64) -> u64 {
     with_control(u64::from(epoch) << EPOCH | (stand as u64) << STAND | flags, control)
 }

@@ -118,7 +118,10 @@ fn every_cause_that_opens_is_told_exactly() {
 fn a_rejection_reads_as_a_sentence() {
     let (breaker, _) = breaker();
     breaker.trip();
-    assert_eq!(rejected(&breaker).to_string(), "breaker redis rejected the call: it is open; retry after 15s");
+    assert_eq!(
+        rejected(&breaker).to_string(),
+        "breaker redis rejected the call: it is open; retry after 15s"
+    );
 }
 
 #[test]

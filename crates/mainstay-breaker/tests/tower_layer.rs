@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use mainstay_breaker::{
-    Breaker, BreakerError, BreakerLayer, Clock, Control, HalfOpen, ManualClock, OnOpen, OpenFor,
-    RejectReason, State, Trip, Verdict,
+    Breaker, BreakerError, BreakerLayer, Clock, Control, HalfOpen, Keyed, ManualClock, OnOpen, OpenFor,
+    RejectReason, Settings, State, Trip, Verdict,
 };
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -438,4 +438,32 @@ async fn it_layers_an_axum_router() {
     assert_eq!(first.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let second = app.oneshot(request()).await.unwrap();
     assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_keyed_layer_has_a_breaker_for_each_key_of_the_requests() {
+    let settings = Settings::new().trip(Trip::consecutive_failures(1));
+    let tenants = Keyed::<u32>::builder("tenants").settings(settings).build().unwrap();
+    let layer = BreakerLayer::keyed(tenants.clone(), |(tenant, _): &(u32, bool)| *tenant);
+    let inner = service_fn(async |(_, fails): (u32, bool)| if fails { Err("boom") } else { Ok(()) });
+    let mut service = layer.layer(inner);
+    assert!(service.ready().await.unwrap().call((1, true)).await.is_err());
+    assert_eq!(tenants.breaker(&1).unwrap().state(), State::Open);
+    let rejected = service.ready().await.unwrap().call((1, false)).await.unwrap_err();
+    assert_eq!(rejected.rejected().map(|rejected| rejected.reason()), Some(RejectReason::Open));
+    assert_eq!(service.ready().await.unwrap().call((2, false)).await, Ok(()), "another key, another breaker");
+}
+
+#[tokio::test]
+async fn a_keyed_layer_uses_the_time_out_of_the_sets_settings() {
+    let (clock, time) = Clock::manual();
+    let settings = Settings::new().trip(Trip::consecutive_failures(1)).timeout(Duration::from_secs(1));
+    let tenants = Keyed::<u32>::builder("tenants").settings(settings).clock(clock).build().unwrap();
+    let layer = BreakerLayer::keyed(tenants.clone(), |tenant: &u32| *tenant);
+    let mut service = layer.layer(service_fn(async |_: u32| pending::<Result<(), Infallible>>().await));
+    let mut call = Box::pin(service.ready().await.unwrap().call(7));
+    assert!(poll(call.as_mut()).is_pending());
+    time.advance(Duration::from_secs(1));
+    assert!(matches!(call.await, Err(BreakerError::TimedOut(_))));
+    assert_eq!(tenants.breaker(&7).unwrap().state(), State::Open);
 }

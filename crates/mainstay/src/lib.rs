@@ -37,8 +37,8 @@
 #[doc(inline)]
 pub use mainstay_breaker as breaker;
 pub use mainstay_core::{
-    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor, Registry,
-    StateSource, Verdict, Watch,
+    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor,
+    Registry, StateSource, Verdict, Watch,
 };
 
 /// What most programs need, to be imported whole.

@@ -26,10 +26,10 @@ use std::any::Any;
 use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use mainstay_core::sync::{AtomicU64, Ordering, fence};
 use mainstay_core::{Clock, ConfigError, Kind, Name, Registered, StateSource};
 use papaya::{HashMap, HashMapRef, LocalGuard};
 
@@ -46,8 +46,6 @@ pub(super) struct Set<K> {
     /// The settings of new breakers, with the set's seed. A lock of its own, because it is read under a breaker's.
     plan: Mutex<Plan>,
     limits: Limits,
-    /// How far apart two lookups of a key are before the second is noted.
-    grain: u64,
     /// The breaker for keys that find no place, with its name.
     shared: OnceLock<Breaker>,
     shared_name: Option<Name>,
@@ -62,12 +60,10 @@ pub(super) struct Limits {
 }
 
 /// What the map holds for a key.
-struct Slot {
-    machine: Arc<Machine>,
-    /// When it was last looked up, to a grain, in nanoseconds; and in the lowest bit, whether that was since the
-    /// hand last passed. Written by a lookup only when it changes something, so that hot keys share no write.
-    used: AtomicU64,
-}
+///
+/// The machine's `used` says when it was last looked up, in nanoseconds, and in the lowest bit, whether that was since the
+/// hand last passed. A lookup writes it without looking: it lies beside the count, which every lookup writes.
+struct Slot(Arc<Machine>);
 
 /// Every key in the order in which the hand passes: that of a clock with a second chance.
 ///
@@ -115,8 +111,8 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         if let Some(slot) = self.map.pin().get(key) {
-            slot.touch(self.identity.clock.coarse_nanos(), self.grain);
             if let Some(breaker) = slot.handle() {
+                slot.note(self.identity.clock.coarse_nanos());
                 return Ok(breaker);
             }
         }
@@ -163,7 +159,8 @@ where
         let breaker = Breaker::from_machine(machine.clone());
         // The ring first: a key that is in it only does no harm, one that is in the map only would stay for ever.
         ring.keys.push_back(key.clone());
-        pinned.insert(key, Slot { machine, used: AtomicU64::new(now & !HIT) });
+        machine.used.store(now & !HIT, Ordering::Relaxed);
+        pinned.insert(key, Slot(machine));
         self.tidy(&mut ring, &pinned, now);
         Ok(breaker)
     }
@@ -256,7 +253,7 @@ where
             return Found::Recent;
         }
         // Without the lock first: most of those that stay are plainly in use.
-        if slot.is_shared() || !slot.machine.give_up(|| !slot.is_shared()) {
+        if slot.is_shared() || !slot.0.give_up(|| !slot.is_shared()) {
             return Found::Kept;
         }
         pinned.remove(key);
@@ -294,7 +291,7 @@ where
         // Whichever plan is the latest when it is the breaker's turn: of two calls at once, the later plan stays.
         let latest = |machine: &Machine| machine.replan(|seed| self.plan().seeded(seed));
         for slot in self.map.pin().values() {
-            latest(&slot.machine);
+            latest(&slot.0);
         }
         if let Some(breaker) = self.shared.get() {
             latest(breaker.machine());
@@ -344,7 +341,6 @@ impl<K> Set<K> {
             map: HashMap::new(),
             ring: Mutex::new(Ring { keys: VecDeque::new(), tired_until: 0 }),
             plan: Mutex::new(plan),
-            grain: nanos(limits.idle_after) / 64,
             limits,
             shared: OnceLock::new(),
             shared_name,
@@ -389,38 +385,34 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Registered for Set<K> {
 // === impl Slot ===
 
 impl Slot {
-    /// Notes a lookup, if the note would tell anything new.
+    /// Notes a lookup. Relaxed, like all of these: two lookups at once are about as late as each other.
     #[inline]
-    fn touch(&self, now: u64, grain: u64) {
-        // Relaxed, all of it: a lost note makes a breaker look older by a grain.
-        let used = self.used.load(Ordering::Relaxed);
-        if used & HIT == 0 || now.saturating_sub(used) >= grain {
-            self.used.store(now | HIT, Ordering::Relaxed);
-        }
+    fn note(&self, now: u64) {
+        self.0.used.store(now | HIT, Ordering::Relaxed);
     }
 
     /// Whether it was looked up since this was last asked.
     fn take_hit(&self) -> bool {
-        self.used.load(Ordering::Relaxed) & HIT != 0
-            && self.used.fetch_and(!HIT, Ordering::Relaxed) & HIT != 0
+        self.0.used.load(Ordering::Relaxed) & HIT != 0
+            && self.0.used.fetch_and(!HIT, Ordering::Relaxed) & HIT != 0
     }
 
     fn is_idle(&self, now: u64, idle_after: u64) -> bool {
-        now.saturating_sub(self.used.load(Ordering::Relaxed) & !HIT) >= idle_after
+        now.saturating_sub(self.0.used.load(Ordering::Relaxed) & !HIT) >= idle_after
     }
 
     /// A handle, unless the breaker is marked as evicted. One half of the agreement; the other is
     /// [`Machine::give_up`].
     #[inline]
     fn handle(&self) -> Option<Breaker> {
-        let machine = self.machine.clone();
+        let machine = self.0.clone();
         fence(Ordering::SeqCst);
         (!machine.is_given_up()).then(|| Breaker::from_machine(machine))
     }
 
     /// Whether anybody beside the map holds it.
     fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.machine) != 1
+        Arc::strong_count(&self.0) != 1
     }
 }
 
