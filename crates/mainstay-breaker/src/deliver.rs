@@ -57,13 +57,14 @@ impl Outbox {
 impl Machine {
     pub(crate) fn deliver(&self, outbox: Outbox) {
         outbox.wakers.into_iter().for_each(Waker::wake);
-        if let Some(watched) = self.watched() {
-            if (!outbox.transitions.is_empty() || outbox.control.is_some())
-                && let Some(bell) = watched.bell.get()
-            {
-                bell.ring();
-            }
-            watched.gate.open(outbox.gate, outbox.slots);
+        let watched = self.watched();
+        let changed = !outbox.transitions.is_empty() || outbox.control.is_some();
+        if changed && let Some(bell) = watched.and_then(|rare| rare.bell.get()) {
+            bell.ring();
+        }
+        #[cfg(feature = "tower")]
+        if let Some(rare) = watched {
+            rare.gate.open(outbox.gate, outbox.slots);
         }
         #[cfg(feature = "tracing")]
         self.log(&outbox.transitions, outbox.control, outbox.blind);

@@ -39,10 +39,7 @@ impl Gate {
             self.event.notify(more.additional().tag(Wake::Go));
         }
     }
-}
 
-#[cfg(feature = "tower")]
-impl Gate {
     pub(crate) fn wait(&self) -> EventListener<Wake> {
         self.event.listen()
     }

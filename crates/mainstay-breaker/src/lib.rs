@@ -38,6 +38,7 @@ mod deliver;
 mod error;
 #[cfg(feature = "tower")]
 mod future;
+#[cfg(feature = "tower")]
 mod gate;
 #[cfg(feature = "tower")]
 mod guard;
@@ -49,6 +50,8 @@ mod machine;
 mod permit;
 mod phase;
 mod rare;
+#[cfg(feature = "tower")]
+mod ready;
 mod record;
 mod run;
 #[cfg(feature = "tower")]

@@ -7,6 +7,7 @@ use mainstay_core::{Bell, Watch};
 use crate::Cause;
 use crate::books::Plan;
 use crate::deliver::Delivery;
+#[cfg(feature = "tower")]
 use crate::gate::Gate;
 use crate::machine::Machine;
 use crate::phase::nanos;
@@ -24,6 +25,7 @@ pub(crate) struct Rare {
     timeout: AtomicU64,
     slow: AtomicU64,
     would_reject: AtomicU64,
+    #[cfg(feature = "tower")]
     pub(crate) gate: Gate,
     pub(crate) bell: OnceLock<Arc<Bell>>,
     pub(crate) delivery: Mutex<Option<Arc<Delivery>>>,
@@ -38,6 +40,7 @@ impl Default for Rare {
             timeout: AtomicU64::new(0),
             slow: AtomicU64::new(0),
             would_reject: AtomicU64::new(0),
+            #[cfg(feature = "tower")]
             gate: Gate::new(),
             bell: OnceLock::new(),
             delivery: Mutex::new(None),

@@ -110,11 +110,11 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(slot) = self.map.pin().get(key) {
-            if let Some(breaker) = slot.handle() {
-                slot.note(self.identity.clock.coarse_nanos());
-                return Ok(breaker);
-            }
+        if let Some(slot) = self.map.pin().get(key)
+            && let Some(breaker) = slot.handle()
+        {
+            slot.note(self.identity.clock.coarse_nanos());
+            return Ok(breaker);
         }
         self.make(key)
     }
