@@ -33,6 +33,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod mainstay;
+
+pub use crate::mainstay::Mainstay;
 #[cfg(feature = "breaker")]
 #[doc(inline)]
 pub use mainstay_breaker as breaker;
@@ -46,6 +49,8 @@ pub mod prelude {
     #[cfg(feature = "breaker")]
     pub use mainstay_breaker::{Breaker, BreakerError, HalfOpen, State, Trip, Window};
     pub use mainstay_core::{Clock, OpenFor, Verdict};
+
+    pub use crate::Mainstay;
 }
 
 /// The code in the README and in the guide is compiled and run with the tests.
