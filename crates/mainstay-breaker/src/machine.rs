@@ -10,12 +10,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use mainstay_core::sync::{AtomicU64, Mutex, Ordering, fence, lock};
+use mainstay_core::sync::{Mutex, Ordering, fence, lock};
 use mainstay_core::{Clock, Name};
 
 use crate::admit::blocked;
 use crate::books::{At, Books, Plan};
 use crate::deliver::{Outbox, Queue};
+use crate::keyed::Used;
 use crate::lazily::{Blank, Lazily};
 use crate::phase::{Phase, Stand, Step};
 use crate::rare::Rare;
@@ -28,8 +29,8 @@ use crate::{Cause, Control, HalfOpenSnapshot, RejectReason, Settings, Snapshot, 
 #[repr(C)]
 pub(crate) struct Machine {
     pub(crate) word: Word,
-    /// When a keyed set was last asked for it; see the module `keyed::set`.
-    pub(crate) used: AtomicU64,
+    /// Of interest to a keyed set only.
+    pub(crate) used: Used,
     pub(crate) identity: Arc<Identity>,
     inner: Mutex<Inner>,
     pub(crate) tally: Tally,
@@ -92,7 +93,7 @@ impl Machine {
         phase.since = identity.clock.now_nanos();
         let machine = Self {
             word: Word::new(word::pack(0, Stand::Closed, Control::Automatic, flags)),
-            used: AtomicU64::new(0),
+            used: Used::new(),
             tally,
             identity,
             rare: OnceLock::new(),
@@ -179,9 +180,14 @@ impl Machine {
 
     /// Half-open: a slot was taken or given back.
     pub(crate) fn slots_changed(&self, inner: &mut Inner) {
-        // Before the word, so that whoever sees it full sees until when.
+        if inner.phase.stand != Stand::Probing {
+            return self.refresh_word(inner);
+        }
+        // Like a transition: nobody must take the deadline of other probes for that of the word's.
+        let word = word::next_round(self.word.load(), self.whole_word(inner));
+        self.word.claim(word);
         self.post_due(inner.phase.due());
-        self.refresh_word(inner);
+        self.word.publish(word);
     }
 
     /// Shows changed flags or control in the word; the epoch and a run of failures stay.

@@ -65,6 +65,7 @@ impl Machine {
         let verdict = classified.verdict();
         if verdict == Verdict::Ignore {
             self.tally.bump(tally::IGNORED);
+            self.note_use();
             if ticket.is_probe() {
                 self.with_due(|inner, _| self.give_back(inner, ticket));
             }
@@ -79,40 +80,31 @@ impl Machine {
         if ticket.is_bypass() {
             return self.count_unjudged(verdict);
         }
-        loop {
-            let word = self.word.load();
-            if word::epoch(word) != ticket.epoch() {
-                // Late: it decides nothing.
-                return self.count_unjudged(verdict);
-            }
-            let plain = verdict == Verdict::Success && !slow && word::stand(word) == Stand::Closed;
-            if !plain || is_forced(word) {
-                break;
-            }
-            // A success that ends a run has ended it before it is counted; if the word has moved on, look again.
-            if word & word::RUN != 0 && !self.word.end_run(word) {
-                continue;
-            }
-            let epoch = ticket.epoch();
-            if word & word::COMPACT != 0 {
-                if self.count_compact(epoch) {
-                    return;
-                }
-                break;
-            }
-            let counted = match word & word::TIMED {
-                0 => self.tally.count(epoch),
-                _ => self.tally.count_timed(epoch, self.identity.clock.coarse_nanos()),
+        let (word, epoch) = (self.word.load(), ticket.epoch());
+        if word::epoch(word) != epoch {
+            // Late: it decides nothing.
+            return self.count_unjudged(verdict);
+        }
+        // Ending a run of failures and being counted are one step, under the lock.
+        let ends_run = word & word::RUN != 0;
+        let closed = word::stand(word) == Stand::Closed && !is_forced(word);
+        if verdict == Verdict::Success && !slow && closed && !ends_run {
+            let counted = if word & word::COMPACT != 0 {
+                self.count_compact(epoch)
+            } else if word & word::TIMED != 0 {
+                self.tally.count_timed(epoch, self.identity.clock.coarse_nanos())
+            } else {
+                self.tally.count(epoch)
             };
             if counted {
                 return;
             }
-            break;
         }
         self.with_due(|inner, now| self.record_under_lock(inner, now, ticket, outcome));
     }
 
     fn record_under_lock(&self, inner: &mut Inner, now: u64, ticket: Ticket, outcome: Outcome) {
+        self.used.note(now);
         let held = ticket.is_probe() && self.give_back(inner, ticket);
         let late = ticket.epoch() != inner.phase.epoch || ticket.is_probe() && !held;
         if late || is_forced(self.word.load()) {
@@ -155,6 +147,7 @@ impl Machine {
             if word & word::RUN != 0 {
                 self.word.update(|word| word & !word::RUN);
             }
+            self.used.note(now);
             inner.successes += 1;
             inner.books.count_call(now, &inner.plan);
             true
@@ -163,7 +156,6 @@ impl Machine {
 
     fn failure(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
         self.tally.bump(tally::FAILURE);
-        // The exchange orders this failure against the successes that end runs.
         let before = self.word.update(|word| word | word::RUN);
         inner.books.count_run(before & word::RUN != 0, now, &inner.plan);
         self.judge(inner, now, outcome);
@@ -229,7 +221,8 @@ impl Machine {
         if ticket.panicked() {
             return self.record_slowly(ticket, Classified::failure());
         }
-        let as_failure = self.with_due(|inner, _| {
+        let as_failure = self.with_due(|inner, now| {
+            self.used.note(now);
             let as_failure = inner.plan.settings.count_dropped_as_failure;
             self.tally.bump(tally::CANCELLED);
             if as_failure {
@@ -257,8 +250,16 @@ impl Machine {
         held
     }
 
+    /// Notes a use where nobody has looked at the clock, for those who want to know.
+    fn note_use(&self) {
+        if self.tally.is_compact() {
+            self.used.note(self.identity.clock.coarse_nanos());
+        }
+    }
+
     /// Counts a verdict in the totals only.
     fn count_unjudged(&self, verdict: Verdict) {
+        self.note_use();
         match verdict {
             Verdict::Success => self.tally.bump_unjudged(),
             Verdict::Failure => self.tally.bump(tally::FAILURE),

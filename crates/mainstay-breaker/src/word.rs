@@ -2,16 +2,15 @@
 //!
 //! ```text
 //!  63           32 31        16 15        8 7       0
-//! |     epoch     |   unused   |  what now | ticket  |
+//! |     epoch     |   round    |  what now | ticket  |
 //! ```
 //!
 //! Everything that a call must know before it goes through is in one `AtomicU64`, laid out so that the case that
 //! matters (closed, automatic, no run of failures, no rule that needs the time) has a low half of zeros: admission is
 //! one load and one test, and a success is one load and one comparison with the permit's ticket.
 //!
-//! Who may write it: the holder of the breaker's lock, and beside it only [`Word::end_run`], which takes one bit away.
-//! So every write by the lock's holder is a compare-exchange as long as the word may hold a run, and a success
-//! that loses against a transition sees another epoch when it looks again.
+//! Only the holder of the breaker's lock writes it. Everybody else looks at it, and at what belongs to it (deadline and
+//! cause of an open breaker) in between two looks: see [`Word::still`].
 
 use mainstay_core::sync::{AtomicU64, Ordering, fence};
 
@@ -33,6 +32,8 @@ pub(crate) const CLAIMED: u64 = 1 << 12;
 pub(crate) const EVICTED: u64 = 1 << 13;
 const STAND: u32 = 14;
 const CONTROL: u32 = 16;
+/// Counts, within an epoch, how often probe slots were taken and given back, so that a word never returns to what it was.
+const ROUND: u32 = 20;
 const EPOCH: u32 = 32;
 
 /// Nobody has a row to count in: every verdict takes the lock.
@@ -52,6 +53,12 @@ pub(crate) fn with_control(word: u64, control: Control) -> u64 {
         Control::ObserveOnly => 3,
     };
     word & !(3 << CONTROL) | bits << CONTROL
+}
+
+/// `next`, in another round than `word`.
+pub(crate) fn next_round(word: u64, next: u64) -> u64 {
+    let rounds = ((1 << EPOCH) - 1) & !((1 << ROUND) - 1);
+    next & !rounds | word.wrapping_add(1 << ROUND) & rounds
 }
 
 pub(crate) fn epoch(word: u64) -> u32 {
@@ -101,22 +108,12 @@ impl Word {
         self.0.load(Ordering::Relaxed) == word
     }
 
-    /// Ends a run of failures, as a success does. False if the word is no longer `seen`. The only write without
-    /// the lock. AcqRel: it stands between failures, whose counts lie under the lock, and a later success.
-    pub(crate) fn end_run(&self, seen: u64) -> bool {
-        self.0.compare_exchange(seen, seen & !RUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Under the lock: replaces the word by what `change` makes of it, and returns what was there. The exchange is a
-    /// write even if nothing changes: that is what orders it against [`end_run`](Self::end_run).
+    /// Under the lock: replaces the word by what `change` makes of it, and returns what was there. Release: whoever sees
+    /// the new word sees what was written before it.
     pub(crate) fn update(&self, change: impl Fn(u64) -> u64) -> u64 {
-        let mut seen = self.0.load(Ordering::Relaxed);
-        loop {
-            match self.0.compare_exchange_weak(seen, change(seen), Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(before) => return before,
-                Err(now) => seen = now,
-            }
-        }
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(change(before), Ordering::Release);
+        before
     }
 
     /// Under the lock: shows the new epoch and state, but nothing else of them yet. From here on the calls of the old
@@ -126,8 +123,7 @@ impl Word {
         fence(Ordering::Release);
     }
 
-    /// Under the lock, after a claim: the state is complete. A plain store, because a claimed word has no run for
-    /// anybody to end.
+    /// Under the lock, after a claim: the state is complete.
     pub(crate) fn publish(&self, word: u64) {
         self.0.store(word & !CLAIMED, Ordering::Release);
     }

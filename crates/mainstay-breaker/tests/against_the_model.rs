@@ -19,12 +19,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use model::drive::run;
-use model::operation::{Family, consecutive, over_calls, over_time, sequence, side_by_side};
+use model::compare::Agreed;
+use model::drive::{run, run_keyed};
+use model::operation::{Family, Sequence, consecutive, over_calls, over_time, sequence, side_by_side};
 use model::visits::Visits;
 
 const CASES: u64 = 10_000;
-const FAMILIES: u64 = 6;
+const FAMILIES: u64 = 7;
 
 /// A family must get to each of these once in fifty sequences, on average, or its generator has gone blind. Fewer
 /// sequences than [`ENOUGH`] prove nothing of the kind.
@@ -105,7 +106,30 @@ fn control_and_settings_that_change() {
     );
 }
 
+/// Its breaker is of the compact form, which counts in other ways.
+#[test]
+fn a_breaker_of_a_keyed_set() {
+    let family = Family { rules: side_by_side, ramp: false, operator: 10 };
+    agree_on(
+        run_keyed,
+        7,
+        family,
+        &[
+            "window taken over",
+            "cause: consecutive failures",
+            "cause: failure rate",
+            "cause: slow rate",
+            "cause: failures",
+            "cause: probe slow",
+        ],
+    );
+}
+
 fn agree(number: u8, family: Family, expected: &[&str]) {
+    agree_on(run, number, family, expected);
+}
+
+fn agree_on(run: fn(&Sequence, &Visits) -> Agreed, number: u8, family: Family, expected: &[&str]) {
     let cases = variable("MAINSTAY_MODEL_CASES").unwrap_or(CASES).div_ceil(FAMILIES);
     let cases = u32::try_from(cases).unwrap_or(u32::MAX);
     let seed = variable("MAINSTAY_MODEL_SEED").unwrap_or(0);

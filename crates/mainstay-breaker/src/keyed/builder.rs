@@ -84,8 +84,8 @@ where
         self
     }
 
-    /// After how long without a lookup a breaker that is not in use may be evicted: more than zero, at most 365 days.
-    /// Default: 10 min.
+    /// After how long without a call a breaker that is not in use may be evicted: more than zero, at most 365 days. What
+    /// counts is when the last verdict was recorded or the last permit dropped. Default: 10 min.
     pub fn idle_after(mut self, idle: Duration) -> Self {
         self.idle_after = idle;
         self

@@ -1,5 +1,6 @@
 mod builder;
 mod set;
+mod used;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,6 +12,7 @@ use mainstay_core::{Classify, Clock, ConfigError, ErrorsAreFailures, Name, Regis
 
 pub use self::builder::{KeyedBuilder, OnFull};
 use self::set::Set;
+pub(crate) use self::used::Used;
 use crate::{Breaker, BreakerError, OwnedPermit, Rejected, Settings, Snapshot};
 
 /// A breaker per key: host, tenant, route. Cheap to clone; all clones share one set.
@@ -35,11 +37,11 @@ use crate::{Breaker, BreakerError, OwnedPermit, Rejected, Settings, Snapshot};
 /// ```
 ///
 /// A key gets its breaker when it is first asked for; all breakers have the same settings and the same name, the
-/// set's. Looking one up takes no lock. A breaker that nobody has asked for during
-/// [`idle_after`](KeyedBuilder::idle_after) may be evicted, and at [`max_keys`](KeyedBuilder::max_keys) one that was not
-/// asked for lately makes room for a new key; but never one that is *in use*: while a handle to it or a permit of it
-/// is alive, while it is not closed, and while it is under another [`Control`](crate::Control) than
-/// `Automatic`. An evicted key starts afresh. When the set is full and every breaker is in use, [`OnFull`] decides.
+/// set's. Looking one up takes no lock. A breaker without a call for [`idle_after`](KeyedBuilder::idle_after) may be
+/// evicted, and at [`max_keys`](KeyedBuilder::max_keys) one that had none lately makes room for a new key; but never
+/// one that is *in use*: while a handle to it or a permit of it is alive, while it is not closed, and while it is under
+/// another [`Control`](crate::Control) than `Automatic`. An evicted key starts afresh. When the set is full and every
+/// breaker is in use, [`OnFull`] decides.
 ///
 /// At no time do two breakers stand for one key: who holds a handle sees what everybody else sees.
 ///
@@ -96,7 +98,7 @@ where
         self.0.breaker(key)
     }
 
-    /// The breaker of a key, if there is one. Does not make the key recent.
+    /// The breaker of a key, if there is one.
     pub fn peek<Q>(&self, key: &Q) -> Option<Breaker>
     where
         K: Borrow<Q>,
@@ -204,8 +206,8 @@ where
         snapshots
     }
 
-    /// Evicts every breaker that is not in use and that nobody has asked for during `idle_after`; returns how many. New
-    /// keys do this in passing, a few breakers at a time; call it from a timer if memory should come back without them.
+    /// Evicts every breaker that is not in use and has had no call for `idle_after`; returns how many. New keys do this in
+    /// passing, a few breakers at a time; call it from a timer if memory should come back without them.
     pub fn evict_idle(&self) -> usize {
         self.0.evict_idle()
     }

@@ -60,9 +60,6 @@ pub(super) struct Limits {
 }
 
 /// What the map holds for a key.
-///
-/// The machine's `used` says when it was last looked up, in nanoseconds, and in the lowest bit, whether that was since the
-/// hand last passed. A lookup writes it without looking: it lies beside the count, which every lookup writes.
 struct Slot(Arc<Machine>);
 
 /// Every key in the order in which the hand passes: that of a clock with a second chance.
@@ -86,7 +83,6 @@ enum Found {
     Kept,
 }
 
-const HIT: u64 = 1;
 /// How many breakers an insertion looks at in passing, to see whether they are idle.
 const IN_PASSING: usize = 2;
 /// How many breakers a tired hand looks at.
@@ -110,13 +106,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(slot) = self.map.pin().get(key)
-            && let Some(breaker) = slot.handle()
-        {
-            slot.note(self.identity.clock.coarse_nanos());
-            return Ok(breaker);
+        match self.map.pin().get(key).and_then(Slot::handle) {
+            Some(breaker) => Ok(breaker),
+            None => self.make(key),
         }
-        self.make(key)
     }
 
     pub(super) fn peek<Q>(&self, key: &Q) -> Option<Breaker>
@@ -159,7 +152,7 @@ where
         let breaker = Breaker::from_machine(machine.clone());
         // The ring first: a key that is in it only does no harm, one that is in the map only would stay for ever.
         ring.keys.push_back(key.clone());
-        machine.used.store(now & !HIT, Ordering::Relaxed);
+        machine.used.begin(now);
         pinned.insert(key, Slot(machine));
         self.tidy(&mut ring, &pinned, now);
         Ok(breaker)
@@ -174,7 +167,7 @@ where
         for _ in 0..turn {
             // It leaves the ring after it was looked at: a panic in its `Hash` or `Eq` must not lose it.
             let Some(key) = ring.keys.front() else { break };
-            match self.pass(pinned, key, Slot::take_hit) {
+            match self.pass(pinned, key, |slot| slot.0.used.take_again()) {
                 Found::Recent if recent.is_none() => recent = Some(key.clone()),
                 Found::Recent | Found::Kept => {}
                 gone => {
@@ -222,7 +215,7 @@ where
         let mut evicted = 0;
         for _ in 0..batch {
             let Some(key) = ring.keys.front() else { break };
-            match self.pass(pinned, key, |slot| !slot.is_idle(now, nanos(self.limits.idle_after))) {
+            match self.pass(pinned, key, |slot| !slot.0.used.is_idle(now, nanos(self.limits.idle_after))) {
                 Found::Recent | Found::Kept => ring.keys.rotate_left(1),
                 gone => {
                     ring.keys.pop_front();
@@ -385,22 +378,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Registered for Set<K> {
 // === impl Slot ===
 
 impl Slot {
-    /// Notes a lookup. Relaxed, like all of these: two lookups at once are about as late as each other.
-    #[inline]
-    fn note(&self, now: u64) {
-        self.0.used.store(now | HIT, Ordering::Relaxed);
-    }
-
-    /// Whether it was looked up since this was last asked.
-    fn take_hit(&self) -> bool {
-        self.0.used.load(Ordering::Relaxed) & HIT != 0
-            && self.0.used.fetch_and(!HIT, Ordering::Relaxed) & HIT != 0
-    }
-
-    fn is_idle(&self, now: u64, idle_after: u64) -> bool {
-        now.saturating_sub(self.0.used.load(Ordering::Relaxed) & !HIT) >= idle_after
-    }
-
     /// A handle, unless the breaker is marked as evicted. One half of the agreement; the other is
     /// [`Machine::give_up`].
     #[inline]

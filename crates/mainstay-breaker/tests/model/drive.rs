@@ -1,12 +1,13 @@
 //! Drives a breaker and the model side by side.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Duration;
 
 use mainstay_breaker::{
-    Breaker, BreakerError, Classified, Clock, ManualClock, OwnedPermit, Permit, Rejected, Transitions,
-    Verdict,
+    Breaker, BreakerError, Classified, Clock, Keyed, ManualClock, OwnedPermit, Permit, Rejected, Settings,
+    Transitions, Verdict,
 };
 use proptest::prop_assert;
 use proptest::test_runner::TestCaseError;
@@ -47,15 +48,30 @@ const YEAR: Duration = Duration::from_secs(31_557_600);
 /// The clock stands still after 584 years; no sequence shall get there.
 const END_OF_TIME: Duration = Duration::from_secs(31_557_600 * 500);
 
-/// Runs a sequence. The first difference is the error.
+/// Runs a sequence on a breaker of its own. The first difference is the error.
 pub(crate) fn run(sequence: &Sequence, visits: &Visits) -> Agreed {
+    run_on(sequence, visits, |settings, clock| {
+        Ok(Breaker::builder("modelled").settings(settings).clock(clock).jitter_seed(JITTER_SEED).build()?)
+    })
+}
+
+/// Runs a sequence on a breaker of a keyed set. There every key has its own jitter, so there is none.
+pub(crate) fn run_keyed(sequence: &Sequence, visits: &Visits) -> Agreed {
+    let plans = sequence.plans.iter().map(Plan::without_jitter).collect();
+    let sequence = Sequence { plans, ..sequence.clone() };
+    run_on(&sequence, visits, |settings, clock| {
+        Ok(Keyed::builder("modelled").settings(settings).clock(clock).build()?.breaker(&"key")?)
+    })
+}
+
+fn run_on(
+    sequence: &Sequence,
+    visits: &Visits,
+    build: impl FnOnce(Settings, Clock) -> Result<Breaker, Box<dyn Error>>,
+) -> Agreed {
     let (clock, time) = Clock::manual();
     time.advance(sequence.built_at);
-    let breaker = Breaker::builder("modelled")
-        .settings(sequence.plans[0].to_settings())
-        .clock(clock)
-        .jitter_seed(JITTER_SEED)
-        .build()
+    let breaker = build(sequence.plans[0].to_settings(), clock)
         .map_err(|error| TestCaseError::fail(format!("valid settings were refused: {error}")))?;
     let mut both = SideBySide {
         breaker: &breaker,

@@ -9,7 +9,7 @@ pub(crate) mod operation;
 pub(crate) mod plan;
 
 mod calls;
-mod compare;
+pub(crate) mod compare;
 mod probes;
 mod rules;
 mod transitions;

@@ -128,6 +128,15 @@ impl OpenTime {
 // === impl Plan ===
 
 impl Plan {
+    /// The same, with an open time that is the same for every seed.
+    pub(crate) fn without_jitter(&self) -> Self {
+        let open = match self.open {
+            OpenTime::Jittered { first, cap, .. } => OpenTime::Growing { first, cap, factor: 2.0 },
+            open => open,
+        };
+        Self { open, ..self.clone() }
+    }
+
     /// The shortest duration that any slow rule calls slow: what is slow where no rule of its own decides.
     pub(crate) fn lowest_slow_limit(&self) -> Option<Duration> {
         let limits = self.rules.iter().filter_map(|rule| match *rule {
