@@ -54,9 +54,8 @@ impl Machine {
         // Without the lock, as long as what is posted belongs to the word and nothing is due.
         if let Some((due, cause)) = self.posted(word) {
             // Forced while closed: nothing is ever due.
-            let closed = word::stand(word) == Stand::Closed;
-            let now = if closed { 0 } else { self.identity.clock.coarse_nanos() };
-            if now < due {
+            let now = if word::stand(word) == Stand::Closed { Some(0) } else { self.well_before(due) };
+            if let Some(now) = now {
                 let wait = (reason != RejectReason::Forced).then(|| due - now);
                 return self.turn_away(word, reason, wait, cause);
             }
@@ -82,6 +81,9 @@ impl Machine {
                 Stand::Probing => match phase.take_slot(now, &inner.plan.phase_rules()) {
                     Some(slot) => {
                         self.slots_changed(inner);
+                        if self.is_watched() {
+                            inner.news.outbox.get_or_insert_default().sooner();
+                        }
                         return Ok(Ticket::probe(word, slot).timed(word, || now));
                     }
                     None => (RejectReason::ProbesBusy, phase.due().saturating_sub(now)),
@@ -112,6 +114,16 @@ impl Machine {
         }
         self.tally.bump(tally::REJECTED);
         Err(Rejected::new(self.identity.name, reason, wait.map(Duration::from_nanos), cause))
+    }
+
+    /// The coarse time, if that is enough to tell that a deadline has not come: close to it the precise clock decides,
+    /// under the lock, so that nobody who waits as long as he was told comes too early.
+    #[inline]
+    pub(crate) fn well_before(&self, due: u64) -> Option<u64> {
+        /// The longest tick that kernels are built with (100 Hz).
+        const TICK: u64 = 10_000_000;
+        let now = self.identity.clock.coarse_nanos();
+        (now.saturating_add(TICK) < due).then_some(now)
     }
 
     /// While forced, the state goes on by time.

@@ -15,10 +15,12 @@ pub(crate) struct Outbox {
     transitions: Vec<Transition>,
     wakers: Vec<Waker>,
     control: Option<Control>,
-    /// How many waiting services may try now, at least.
+    /// How many waiting services may try now.
     gate: usize,
     /// How many more may, because slots were given back.
     slots: usize,
+    /// Time alone will change something sooner than before.
+    sooner: bool,
     blind: Option<u32>,
 }
 
@@ -26,6 +28,8 @@ impl Outbox {
     /// Puts a transition into the queues. They are filled under the lock, which keeps them in order; their readers are
     /// woken after it.
     pub(crate) fn transition(&mut self, transition: Transition, queues: &mut Vec<Weak<Queue>>) {
+        // What was to be had in the state before is to be had no longer.
+        (self.gate, self.slots) = (0, 0);
         self.transitions.push(transition);
         queues.retain(|queue| match queue.upgrade() {
             Some(queue) => {
@@ -49,6 +53,10 @@ impl Outbox {
         self.slots += 1;
     }
 
+    pub(crate) fn sooner(&mut self) {
+        self.sooner = true;
+    }
+
     pub(crate) fn blind(&mut self, drops: u32) {
         self.blind = Some(drops);
     }
@@ -56,15 +64,18 @@ impl Outbox {
 
 impl Machine {
     pub(crate) fn deliver(&self, outbox: Outbox) {
-        outbox.wakers.into_iter().for_each(Waker::wake);
+        outbox.wakers.into_iter().for_each(wake);
         let watched = self.watched();
-        let changed = !outbox.transitions.is_empty() || outbox.control.is_some();
+        let changed = !outbox.transitions.is_empty() || outbox.control.is_some() || outbox.sooner;
         if changed && let Some(bell) = watched.and_then(|rare| rare.bell.get()) {
-            bell.ring();
+            let _ = catch_unwind(AssertUnwindSafe(|| bell.ring()));
         }
         #[cfg(feature = "tower")]
         if let Some(rare) = watched {
-            rare.gate.open(outbox.gate, outbox.slots);
+            rare.gate.open(outbox.gate.saturating_add(outbox.slots));
+            if let Some(breaker) = rare.gate.awaited() {
+                breaker.set_gate_timer();
+            }
         }
         #[cfg(feature = "tracing")]
         self.log(&outbox.transitions, outbox.control, outbox.blind);
@@ -106,7 +117,10 @@ impl Machine {
     pub(crate) fn subscribe(&self) -> Transitions {
         let transitions = Transitions::new();
         let queue = Arc::downgrade(transitions.queue());
-        self.with(|inner, _| inner.news.queues.push(queue));
+        self.with(|inner, _| {
+            inner.news.queues.retain(|queue| queue.strong_count() > 0);
+            inner.news.queues.push(queue);
+        });
         transitions
     }
 
@@ -120,6 +134,11 @@ impl Machine {
         delivery.add(self.subscribe(), closure);
         Ok(())
     }
+}
+
+/// Wakes somebody. A waker that panics hurts nobody else: the others are woken all the same.
+pub(crate) fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 type Closure = Box<dyn Fn(&Transition) + Send + Sync>;

@@ -63,8 +63,6 @@ mod tally;
 mod ticket;
 mod transition;
 mod trip;
-#[cfg(feature = "tower")]
-mod wait;
 mod window;
 mod word;
 

@@ -112,6 +112,11 @@ impl Machine {
         machine
     }
 
+    /// Before anybody else knows it: begins its life under the operator's hand.
+    pub(crate) fn begin_under(&self, control: Control) {
+        self.word.update(|word| word::with_control(word, control));
+    }
+
     /// Takes the lock, does `work` at the present time, releases the lock, and then tells subscribers.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
         let mut inner = lock(&self.inner);
@@ -244,7 +249,7 @@ impl Machine {
             return stand;
         }
         match self.posted(word) {
-            Some((due, _)) if self.identity.clock.coarse_nanos() < due => stand,
+            Some((due, _)) if self.well_before(due).is_some() => stand,
             _ => self.with(|inner, now| self.seen(inner, now).0.stand),
         }
     }

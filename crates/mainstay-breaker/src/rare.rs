@@ -81,6 +81,11 @@ impl Machine {
         self.rare.get().map(|rare| &**rare)
     }
 
+    /// Whether anybody wants to know when something will change.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched().is_some_and(|rare| rare.bell.get().is_some())
+    }
+
     pub(crate) fn watch(&self) -> Watch {
         self.rare().bell.get_or_init(Bell::new).watch()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::admit::{blocked, reason};
+use crate::gate::Next;
 use crate::machine::Machine;
 use crate::phase::Stand;
 use crate::tally;
@@ -14,11 +15,12 @@ impl Machine {
     /// holds.
     pub(crate) fn reject_unready(&self) -> Rejected {
         let word = self.word.load();
-        let posted = self.posted(word).filter(|_| reason(word).is_some());
-        let (reason, wait, cause) = match (reason(word), posted) {
+        let by_word = reason(word).filter(|_| word::control(word) != Control::ObserveOnly);
+        let posted = self.posted(word);
+        let (reason, wait, cause) = match (by_word, posted) {
             (Some(RejectReason::Forced), Some((_, cause))) => (RejectReason::Forced, None, cause),
-            (Some(reason), Some((due, cause))) if self.identity.clock.coarse_nanos() < due => {
-                (reason, Some(due.saturating_sub(self.identity.clock.coarse_nanos())), cause)
+            (Some(reason), Some((due, cause))) if let Some(now) = self.well_before(due) => {
+                (reason, Some(due - now), cause)
             }
             _ => self.with(|inner, now| {
                 let phase = self.seen(inner, now).0;
@@ -50,7 +52,7 @@ impl Machine {
         if word::control(word) == Control::Automatic
             && reason(word).is_some()
             && let Some((due, _)) = self.posted(word)
-            && self.identity.clock.coarse_nanos() < due
+            && self.well_before(due).is_some()
         {
             return Err(Some(Duration::from_nanos(due)));
         }
@@ -64,14 +66,40 @@ impl Machine {
         })
     }
 
-    /// While probing with free slots: until when those who were woken for them may take their time.
-    pub(crate) fn patience(&self) -> Option<Duration> {
+    /// What time alone changes next for services that wait.
+    pub(crate) fn next(&self) -> Next {
         self.with(|inner, now| {
             let phase = self.seen(inner, now).0;
-            let patience = inner.plan.settings.half_open.probe_timeout;
-            let probing = phase.stand == Stand::Probing;
-            let admits = blocked(&phase, inner, word::control(self.word.load())).is_none();
-            (probing && admits).then(|| Duration::from_nanos(phase.since).saturating_add(patience))
+            let probe_timeout = inner.plan.settings.half_open.probe_timeout;
+            match blocked(&phase, inner, word::control(self.word.load())) {
+                Some(RejectReason::Forced) => Next::Never,
+                Some(_) => Next::Due(Duration::from_nanos(phase.due())),
+                None if phase.stand == Stand::Probing => {
+                    Next::Offer(Duration::from_nanos(now).saturating_add(probe_timeout))
+                }
+                None => Next::Never,
+            }
         })
+    }
+
+    /// How many probe slots are free now.
+    pub(crate) fn free_slots(&self) -> usize {
+        self.with(|inner, now| {
+            let phase = self.seen(inner, now).0;
+            let slots = inner.plan.settings.half_open.max_in_flight as usize;
+            if phase.stand == Stand::Probing {
+                slots.saturating_sub(phase.outage.stay.probes.len())
+            } else {
+                0
+            }
+        })
+    }
+
+    pub(crate) fn is_probing(&self) -> bool {
+        self.stand() == Stand::Probing
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        word::epoch(self.word.load())
     }
 }

@@ -228,7 +228,10 @@ impl Machine {
             if as_failure {
                 inner.news.dropped_failures += 1;
             } else {
-                self.count_drop(inner);
+                // A call whose head was answered did say something.
+                if !ticket.is_answered() {
+                    self.count_drop(inner);
+                }
                 if ticket.is_probe() {
                     self.give_back(inner, ticket);
                 }

@@ -6,10 +6,10 @@ use mainstay_core::{Classify, ErrorsAreFailures};
 use tower_service::Service;
 
 use crate::future::ResponseFuture;
+use crate::gate::{Place, poll_admissible};
 use crate::guard::{Guard, One};
 use crate::machine::Machine;
 use crate::ticket::Ticket;
-use crate::wait::{Waiter, poll_admissible};
 use crate::{BreakerError, OnOpen, RejectReason, Rejected, TimedOut};
 
 /// A tower service behind a breaker. Made by [`BreakerLayer`](crate::BreakerLayer) or
@@ -25,7 +25,7 @@ pub struct BreakerService<S, C = ErrorsAreFailures, R = PassError, G = One> {
     options: Options<C, R>,
     /// The last `poll_ready` made the inner service ready.
     readied: bool,
-    waiter: Option<Waiter>,
+    place: Option<Place>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ impl Default for Options<ErrorsAreFailures, PassError> {
 
 impl<S, C, R, G> BreakerService<S, C, R, G> {
     pub(crate) fn new(inner: S, guard: G, options: Options<C, R>) -> Self {
-        Self { inner, guard, options, readied: false, waiter: None }
+        Self { inner, guard, options, readied: false, place: None }
     }
 
     /// The wrapped service.
@@ -142,7 +142,7 @@ where
                 OnOpen::Reject if breaker.machine().would_admit().is_err() => return Poll::Ready(Ok(())),
                 OnOpen::Reject => {}
                 OnOpen::NotReady => {
-                    if poll_admissible(breaker, &mut self.waiter, cx).is_pending() {
+                    if poll_admissible(breaker, &mut self.place, cx).is_pending() {
                         return Poll::Pending;
                     }
                 }

@@ -57,6 +57,14 @@ impl Transitions {
     }
 }
 
+/// The reader's waker is dropped here, and not where the queue happens to be dropped last, which may be under a lock.
+impl Drop for Transitions {
+    fn drop(&mut self) {
+        let reader = self.queue.state().reader.take();
+        drop(reader);
+    }
+}
+
 impl Stream for Transitions {
     type Item = Transition;
 

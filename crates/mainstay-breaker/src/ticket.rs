@@ -95,6 +95,10 @@ impl Ticket {
         self.word & PANICKING == 0 && std::thread::panicking()
     }
 
+    pub(crate) fn is_answered(&self) -> bool {
+        self.word & ANSWERED != 0
+    }
+
     pub(crate) fn is_probe(&self) -> bool {
         self.word & PROBE != 0
     }

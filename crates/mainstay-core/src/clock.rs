@@ -3,9 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use event_listener::{Event, EventListener};
-
 use crate::Sleep;
+use crate::wakers::Wakers;
 
 /// Monotonic time, injected.
 ///
@@ -49,10 +48,10 @@ enum Source {
 #[derive(Clone)]
 pub struct ManualClock(Arc<Hands>);
 
-struct Hands {
+pub(crate) struct Hands {
     /// Nanoseconds since zero.
     now: AtomicU64,
-    moved: Event,
+    pub(crate) moved: Wakers,
 }
 
 // === impl Clock ===
@@ -65,7 +64,7 @@ impl Clock {
 
     /// A clock that stands at zero until it is advanced, and the hand that advances it.
     pub fn manual() -> (Self, ManualClock) {
-        let hands = Arc::new(Hands { now: AtomicU64::new(0), moved: Event::new() });
+        let hands = Arc::new(Hands { now: AtomicU64::new(0), moved: Wakers::default() });
         (Self(Source::Manual(hands.clone())), ManualClock(hands))
     }
 
@@ -126,9 +125,10 @@ impl Clock {
         Sleep::new(self.clone(), at)
     }
 
-    pub(crate) fn moved(&self) -> Option<EventListener> {
+    /// Who must be told when it moves; none for a clock that moves by itself.
+    pub(crate) fn hands(&self) -> Option<&Hands> {
         match &self.0 {
-            Source::Manual(hands) => Some(hands.moved.listen()),
+            Source::Manual(hands) => Some(hands),
             _ => None,
         }
     }
@@ -167,7 +167,7 @@ impl ManualClock {
         let by = nanos(by);
         let _ =
             self.0.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)));
-        self.0.moved.notify(usize::MAX);
+        self.0.moved.wake_all();
     }
 
     /// The time since the clock's zero.

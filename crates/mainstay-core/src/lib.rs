@@ -37,6 +37,7 @@ mod stripe;
 #[doc(hidden)]
 pub mod sync;
 mod verdict;
+mod wakers;
 
 #[cfg(feature = "serde")]
 pub mod humane;

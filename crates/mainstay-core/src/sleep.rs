@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_listener::EventListener;
 use futures_timer::Delay;
 
 use crate::Clock;
+use crate::wakers::Seat;
 
 /// Ends when its clock reaches a point in time. Made by [`Clock::sleep_until`].
 #[must_use = "futures do nothing unless polled"]
@@ -20,7 +20,7 @@ pub struct Sleep {
 /// What wakes the sleeper. Made at the first poll, when it is known where the future runs.
 enum Alarm {
     Thread(Delay),
-    Moved(EventListener),
+    Moved(Seat),
     #[cfg(feature = "tokio")]
     Tokio(Pin<Box<tokio::time::Sleep>>),
 }
@@ -36,8 +36,8 @@ impl Sleep {
     }
 
     fn alarm(&self) -> Alarm {
-        if let Some(moved) = self.clock.moved() {
-            return Alarm::Moved(moved);
+        if self.clock.hands().is_some() {
+            return Alarm::Moved(Seat::default());
         }
         let left = self.at.saturating_sub(self.clock.now());
         #[cfg(feature = "tokio")]
@@ -62,15 +62,17 @@ impl Future for Sleep {
             }
             let mut alarm = match self.alarm.take() {
                 Some(alarm) => alarm,
-                None => {
-                    // A manual clock may move between the look above and the listening: look again.
-                    self.alarm = Some(self.alarm());
-                    continue;
-                }
+                None => self.alarm(),
             };
             let rung = match &mut alarm {
                 Alarm::Thread(delay) => Pin::new(delay).poll(cx).is_ready(),
-                Alarm::Moved(listener) => Pin::new(listener).poll(cx).is_ready(),
+                Alarm::Moved(seat) => {
+                    if let Some(hands) = self.clock.hands() {
+                        seat.wait(&hands.moved, cx.waker());
+                    }
+                    // It may have moved before the seat was taken.
+                    self.clock.now() >= self.at
+                }
                 #[cfg(feature = "tokio")]
                 Alarm::Tokio(sleep) => sleep.as_mut().poll(cx).is_ready(),
             };

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use event_listener::Event;
-
+use crate::wakers::{Seat, Wakers};
 use crate::{Clock, Name};
 
 /// What a dependency's guard says of it now.
@@ -36,7 +36,7 @@ pub trait StateSource: Send + Sync {
     /// will.
     fn next_change(&self) -> Option<Duration>;
 
-    /// Reports every change that is delivered.
+    /// Reports every change that is delivered, and when [`next_change`](Self::next_change) has become earlier.
     fn watch(&self) -> Watch;
 
     /// Delivers the changes that are due.
@@ -49,13 +49,14 @@ pub trait StateSource: Send + Sync {
 /// The sending side of a [`Watch`]: rung at every change.
 pub struct Bell {
     rings: AtomicU64,
-    event: Event,
+    watchers: Wakers,
 }
 
 /// Waits for the next change of a [`StateSource`]. Changes between two waits are reported as one.
 pub struct Watch {
     bell: Arc<Bell>,
     seen: u64,
+    seat: Seat,
 }
 
 // === impl Bell ===
@@ -63,18 +64,18 @@ pub struct Watch {
 impl Bell {
     /// A bell that nobody has rung.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { rings: AtomicU64::new(0), event: Event::new() })
+        Arc::new(Self { rings: AtomicU64::new(0), watchers: Wakers::default() })
     }
 
     /// Wakes everybody who waits. Runs their wakers, so no lock may be held.
     pub fn ring(&self) {
         self.rings.fetch_add(1, Ordering::SeqCst);
-        self.event.notify(usize::MAX);
+        self.watchers.wake_all();
     }
 
     /// A watch that reports every ring from now on.
     pub fn watch(self: &Arc<Self>) -> Watch {
-        Watch { seen: self.rings.load(Ordering::SeqCst), bell: self.clone() }
+        Watch { seen: self.rings.load(Ordering::SeqCst), bell: self.clone(), seat: Seat::default() }
     }
 }
 
@@ -89,16 +90,15 @@ impl fmt::Debug for Bell {
 impl Watch {
     /// Waits until something changed since the last call (or since the watch was made). Cancel safe.
     pub async fn changed(&mut self) {
-        loop {
+        std::future::poll_fn(|cx| {
             if self.take() {
-                return;
+                return Poll::Ready(());
             }
-            let listener = self.bell.event.listen();
-            if self.take() {
-                return;
-            }
-            listener.await;
-        }
+            self.seat.wait(&self.bell.watchers, cx.waker());
+            // It may have rung before the seat was taken.
+            if self.take() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Whether something changed since the last call, without waiting.

@@ -132,8 +132,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let mut ring = self.lock();
+        // Pinned before the lock is taken, so that what is freed when the pin goes is freed after the lock is released.
         let pinned = self.map.pin();
+        let mut ring = self.lock();
         if let Some(slot) = pinned.get(key) {
             match slot.handle() {
                 Some(breaker) => return Ok(breaker),
@@ -202,10 +203,10 @@ where
         let (mut left, mut evicted) = (self.lock().keys.len(), 0);
         while left > 0 {
             // Others may have their turn in between.
+            let pinned = self.map.pin();
             let mut ring = self.lock();
             let batch = left.min(BATCH);
-            evicted +=
-                self.evict_some_idle(&mut ring, &self.map.pin(), self.identity.clock.coarse_nanos(), batch);
+            evicted += self.evict_some_idle(&mut ring, &pinned, self.identity.clock.coarse_nanos(), batch);
             left -= batch;
         }
         evicted
@@ -231,8 +232,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let pinned = self.map.pin();
         let _ring = self.lock();
-        matches!(self.pass(&self.map.pin(), key, |_| false), Found::Evicted)
+        matches!(self.pass(&pinned, key, |_| false), Found::Evicted)
     }
 
     /// Under the lock: evicts the breaker of a key, unless it is recent or in use.
@@ -263,12 +265,11 @@ where
             return Err(Rejected::new(self.identity.name, RejectReason::KeysFull, None, None));
         };
         let shared = self.shared.get_or_init(|| {
-            let breaker =
-                Arc::new(Machine::new(Identity::new(name, self.identity.clock.clone()), self.plan(), true));
+            let machine = Machine::new(Identity::new(name, self.identity.clock.clone()), self.plan(), true);
             if self.limits.on_full == OnFull::AdmitUnguarded {
-                breaker.set_control(Control::ForcedClosed);
+                machine.begin_under(Control::ForcedClosed);
             }
-            Breaker::from_machine(breaker)
+            Breaker::from_machine(Arc::new(machine))
         });
         Ok(shared.clone())
     }

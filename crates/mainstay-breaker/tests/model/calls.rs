@@ -125,7 +125,10 @@ impl Model {
         if self.plan.dropped_is_failure {
             self.record(permit, Verdict::Failure, None);
         } else {
-            self.drops_in_a_row += 1;
+            // A call whose head was answered did say something.
+            if permit.answered.is_none() {
+                self.drops_in_a_row += 1;
+            }
             self.end(permit, Verdict::Ignore, None);
         }
     }
