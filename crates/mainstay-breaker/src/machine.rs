@@ -7,10 +7,10 @@
 //! order, and told to them after it is released.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use mainstay_core::sync::{Mutex, Ordering, fence, lock};
+use mainstay_core::sync::{Mutex, OnceLock, Ordering, fence, lock};
 use mainstay_core::{Clock, Name};
 
 use crate::admit::blocked;

@@ -16,9 +16,7 @@
 //! The compact form has no rows: every success is counted under the lock (see `books`), and what else there is to count
 //! goes into the row that the threads without one share, which is made when it is first needed.
 
-use std::sync::OnceLock;
-
-use mainstay_core::sync::{AtomicU64, Ordering};
+use mainstay_core::sync::{AtomicU64, OnceLock, Ordering};
 use mainstay_core::{Row, Rows};
 
 use crate::Window;

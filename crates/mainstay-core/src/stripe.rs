@@ -326,24 +326,57 @@ mod slot {
     }
 }
 
-/// The same under loom: slots in order of first use, never given back within a model.
+/// The same under loom, where a model begins with all slots free, and statics are gone before the main thread's
+/// locals are.
 #[cfg(loom)]
 mod slot {
-    use loom::sync::atomic::{AtomicUsize, Ordering};
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use crate::sync::{Mutex, lock};
+
+    /// The slots that are taken.
+    type Slots = BTreeSet<usize>;
 
     loom::lazy_static! {
-        static ref NEXT: AtomicUsize = AtomicUsize::new(0);
+        static ref SLOTS: Arc<Mutex<Slots>> = Arc::new(Mutex::new(Slots::new()));
     }
 
     loom::thread_local! {
-        static SLOT: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        static LEASE: Lease = Lease::take();
+    }
+
+    struct Lease {
+        slot: usize,
+        slots: Arc<Mutex<Slots>>,
     }
 
     pub(super) fn current() -> usize {
-        SLOT.with(|slot| *slot)
+        // A thread that has given its slot back has no row.
+        LEASE.try_with(|lease| lease.slot).unwrap_or(usize::MAX)
     }
 
     pub(super) fn assign() -> usize {
         current()
+    }
+
+    impl Lease {
+        fn take() -> Self {
+            let slots = SLOTS.clone();
+            let mut taken = lock(&slots);
+            let slot = (0..).find(|slot| !taken.contains(slot)).unwrap_or(usize::MAX);
+            taken.insert(slot);
+            drop(taken);
+            Self { slot, slots }
+        }
+    }
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            // After a panic there may be no model any more to do it in.
+            if !std::thread::panicking() {
+                lock(&self.slots).remove(&self.slot);
+            }
+        }
     }
 }

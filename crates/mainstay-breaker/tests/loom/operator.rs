@@ -1,0 +1,99 @@
+//! The operator's hand against calls and results.
+
+use mainstay_breaker::{Control, Settings, State, Trip};
+
+use crate::explore::{Do, Model};
+
+fn two_in_a_row(settings: Settings) -> Settings {
+    settings.trip(Trip::consecutive_failures(2))
+}
+
+/// And one more call.
+const RUN_OF_ONE: &[Do] = &[Do::Acquire, Do::Acquire, Do::Fail];
+
+#[test]
+fn a_failure_racing_with_forcing_open_trips_before_it_or_counts_in_the_totals_only() {
+    Model::new(two_in_a_row)
+        .before(RUN_OF_ONE)
+        .threads(&[&[Do::Control(Control::ForcedOpen)], &[Do::Fail]])
+        .always(|outcome| assert_eq!(outcome.end.control, Control::ForcedOpen))
+        .check(2);
+}
+
+#[test]
+fn a_success_racing_with_forcing_closed_ends_the_run_before_it_or_counts_in_the_totals_only() {
+    Model::new(two_in_a_row)
+        .before(RUN_OF_ONE)
+        .threads(&[&[Do::Control(Control::ForcedClosed)], &[Do::Succeed]])
+        .check(2);
+}
+
+#[test]
+fn a_success_racing_with_a_force_that_is_taken_back_is_counted_once() {
+    Model::new(two_in_a_row)
+        .before(RUN_OF_ONE)
+        .threads(&[&[Do::Control(Control::ForcedOpen), Do::Control(Control::Automatic)], &[Do::Succeed]])
+        .always(|outcome| assert_eq!(outcome.end.totals.success, 1))
+        .check(2);
+}
+
+#[test]
+fn a_call_under_a_force_that_is_taken_back_decides_nothing() {
+    Model::new(two_in_a_row)
+        .before(&[Do::Acquire, Do::Fail])
+        .threads(&[
+            &[Do::Control(Control::ForcedClosed), Do::Control(Control::Automatic)],
+            &[Do::Acquire, Do::Fail],
+        ])
+        .check(3);
+}
+
+#[test]
+fn forcing_survives_a_transition_that_it_races_with() {
+    Model::new(two_in_a_row)
+        .before(RUN_OF_ONE)
+        .threads(&[&[Do::Control(Control::ForcedClosed)], &[Do::Fail], &[Do::Trip]])
+        .preemptions(3)
+        .always(|outcome| {
+            assert_eq!((outcome.end.control, outcome.end.state), (Control::ForcedClosed, State::Open))
+        })
+        .check(2);
+}
+
+#[test]
+fn a_call_that_is_rejected_while_the_control_changes_is_rejected_by_one_of_the_two() {
+    Model::new(two_in_a_row)
+        .before(&[Do::Trip])
+        .threads(&[
+            &[Do::Control(Control::ForcedOpen), Do::Control(Control::ObserveOnly)],
+            &[Do::Acquire, Do::Acquire],
+        ])
+        .check(6);
+}
+
+#[test]
+fn a_call_that_is_only_observed_decides_nothing_after_the_release() {
+    Model::new(two_in_a_row)
+        .before(&[Do::Control(Control::ObserveOnly), Do::Trip])
+        .threads(&[&[Do::Control(Control::Automatic), Do::Reset], &[Do::Acquire, Do::Fail]])
+        .preemptions(3)
+        .check(3);
+}
+
+#[test]
+fn a_failure_racing_with_a_reset_trips_before_it_or_is_late() {
+    Model::new(two_in_a_row)
+        .before(RUN_OF_ONE)
+        .threads(&[&[Do::Reset], &[Do::Fail]])
+        .always(|outcome| assert_eq!(outcome.end.state, State::Closed))
+        .check(2);
+}
+
+#[test]
+fn a_trip_by_hand_racing_with_a_trip_by_rule_opens_once() {
+    Model::new(two_in_a_row)
+        .before(RUN_OF_ONE)
+        .threads(&[&[Do::Trip], &[Do::Fail]])
+        .always(|outcome| assert_eq!(outcome.end.epoch, 1))
+        .check(2);
+}
