@@ -1,6 +1,11 @@
 //! Services that are not ready while their breaker is open: nobody is forgotten, and no more are woken than can go.
 #![cfg(feature = "tower")]
-#![allow(clippy::unwrap_used, reason = "a failed expectation is the point")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is the point"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,0 +1,80 @@
+use std::collections::HashMap;
+
+use mainstay_benches::{Face, Id, Path, Who};
+
+use crate::instructions::Executed;
+use crate::live::Live;
+
+/// All that was measured of all subjects.
+pub(crate) struct Figures {
+    pub(crate) rows: Vec<Row>,
+}
+
+/// All that was measured of one subject; per call.
+pub(crate) struct Row {
+    pub(crate) id: Id,
+    pub(crate) nanos: f64,
+    /// The throughput of two threads over that of one.
+    pub(crate) scaling: Option<f64>,
+    pub(crate) allocations: Option<f64>,
+    pub(crate) executed: Option<Executed>,
+}
+
+impl Figures {
+    pub(crate) fn of(subjects: &[Box<dyn Live>]) -> Self {
+        let row = |id| Row { id, nanos: f64::NAN, scaling: None, allocations: None, executed: None };
+        Self { rows: subjects.iter().map(|subject| row(subject.id())).collect() }
+    }
+
+    /// The keys of the subjects whose instructions can be counted: a million breakers take too long under valgrind.
+    pub(crate) fn countable(&self) -> Vec<String> {
+        self.rows.iter().filter(|row| row.id.path != Path::Keyed).map(|row| row.id.key()).collect()
+    }
+
+    pub(crate) fn nanos(&mut self, nanos: &[f64]) {
+        self.rows.iter_mut().zip(nanos).for_each(|(row, nanos)| row.nanos = *nanos);
+    }
+
+    pub(crate) fn scaling(&mut self, scaling: &[Option<f64>]) {
+        self.rows.iter_mut().zip(scaling).for_each(|(row, scaling)| row.scaling = *scaling);
+    }
+
+    pub(crate) fn allocations(&mut self, calls: &HashMap<String, f64>) {
+        self.rows.iter_mut().for_each(|row| row.allocations = calls.get(&row.id.key()).copied());
+    }
+
+    pub(crate) fn instructions(&mut self, executed: &HashMap<String, Executed>) {
+        self.rows.iter_mut().for_each(|row| row.executed = executed.get(&row.id.key()).copied());
+    }
+
+    pub(crate) fn of_path(&self, face: Face, path: Path) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.id.face == face && row.id.path == path)
+    }
+
+    /// The bare call that this one guards.
+    pub(crate) fn bare(&self, id: Id) -> Option<&Row> {
+        let own_path = matches!(id.path, Path::Cloned | Path::Keyed);
+        let path = if own_path { id.path } else { Path::Closed };
+        self.of_path(id.face, path)
+            .find(|row| row.id.who == Who::Bare && (id.path != Path::Keyed || row.id.rule == id.rule))
+    }
+
+    /// The fastest of the peers in the same section.
+    pub(crate) fn best_peer(&self, id: Id) -> Option<&Row> {
+        self.of_path(id.face, id.path)
+            .filter(|row| matches!(row.id.who, Who::Peer(_)))
+            .min_by(|a, b| a.nanos.total_cmp(&b.nanos))
+    }
+
+    /// The fastest way to do the least.
+    pub(crate) fn floor(&self, id: Id) -> Option<&Row> {
+        self.of_path(id.face, id.path)
+            .filter(|row| row.id.who == Who::Floor)
+            .min_by(|a, b| a.nanos.total_cmp(&b.nanos))
+    }
+
+    pub(crate) fn ours(&self, face: Face, path: Path, rule: &str, how: &str) -> Option<&Row> {
+        self.of_path(face, path)
+            .find(|row| row.id.who == Who::Mainstay && row.id.rule == rule && row.id.how == how)
+    }
+}

@@ -1,0 +1,63 @@
+use std::fs::read_to_string;
+use std::path::Path;
+use std::process::Command;
+use std::thread::available_parallelism;
+use std::time::SystemTime;
+
+/// The machine, the tools and the day, as markdown lines.
+pub(crate) fn describe() -> String {
+    let cores = available_parallelism().map_or(1, usize::from);
+    format!(
+        "- machine: {}, {cores} cores, {}\n- compiler: {}\n- date: {}, load before the run {}\n",
+        cpu(),
+        kernel(),
+        output("rustc", &["--version"]),
+        humantime::format_rfc3339_seconds(SystemTime::now())
+            .to_string()
+            .split('T')
+            .next()
+            .unwrap_or_default(),
+        load(),
+    )
+}
+
+/// The version of a dependency, from the lock file of the workspace.
+pub(crate) fn version(package: &str) -> String {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+    let name = format!("name = \"{package}\"");
+    read_to_string(lock)
+        .ok()
+        .and_then(|text| {
+            let mut lines = text.lines().skip_while(|line| *line != name);
+            let version = lines.nth(1)?.strip_prefix("version = ")?;
+            Some(version.trim_matches('"').to_owned())
+        })
+        .unwrap_or_else(|| "(unknown version)".to_owned())
+}
+
+fn cpu() -> String {
+    let model = read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    model.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+fn kernel() -> String {
+    let release = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{} {}", std::env::consts::OS, release.trim())
+}
+
+/// The load of the last minute.
+pub(crate) fn load() -> String {
+    let load = read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
+}
+
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    output.map_or_else(
+        |_| "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}

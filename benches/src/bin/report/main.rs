@@ -1,0 +1,71 @@
+//! Measures everything in one run and prints it as tables: time, ratios, scaling, allocations, instructions, budgets.
+//!
+//! See `benches/README.md` for how to run it and how to read it.
+
+#![forbid(unsafe_code)]
+
+mod allocations;
+mod args;
+mod budget;
+mod figures;
+mod instructions;
+mod live;
+mod machine;
+mod page;
+mod scaling;
+mod timing;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use figures::Figures;
+use mainstay_benches::workers::Workers;
+
+fn main() -> ExitCode {
+    match Args::parse(std::env::args().skip(1)).map_err(Into::into).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("report: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    match &args.command {
+        Command::List => live::keys(&args.only).iter().for_each(|key| println!("{key}")),
+        Command::One { key, calls } => live::call(key, *calls)?,
+        Command::Report => report(&args)?,
+    }
+    Ok(())
+}
+
+fn report(args: &Args) -> Result<(), Box<dyn Error>> {
+    if args.instructions {
+        instructions::ready()?;
+    }
+    // Some peers ask for a runtime when two calls meet; see `Workers::start`.
+    let workers = Workers::start(2)?;
+    let mut subjects = live::all(&args.only);
+    let mut figures = Figures::of(&subjects);
+
+    eprintln!("timing {} subjects, {} rounds ...", subjects.len(), args.rounds());
+    figures.nanos(&timing::measure(&mut subjects, args.rounds(), args.round()));
+    eprintln!("two threads ...");
+    figures.scaling(&scaling::measure(&subjects, &workers, args.rounds() / 3, args.round()));
+    eprintln!("allocations ...");
+    let allocations = allocations::measure()?;
+    figures.allocations(&allocations.calls);
+    if args.instructions {
+        eprintln!("instructions ...");
+        figures.instructions(&instructions::measure(&figures.countable())?);
+    }
+
+    let page = page::write(&figures, &allocations.memory, args);
+    match &args.markdown {
+        Some(path) => std::fs::write(path, page)?,
+        None => print!("{page}"),
+    }
+    Ok(())
+}

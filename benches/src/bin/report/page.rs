@@ -1,0 +1,146 @@
+use std::fmt::Write;
+
+use mainstay_benches::{Face, Path, Who, ours, peers};
+
+use crate::args::Args;
+use crate::budget;
+use crate::figures::{Figures, Row};
+use crate::machine;
+
+/// The whole report, as markdown.
+pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args) -> String {
+    let mut page = String::from("# Benchmarks\n\n");
+    page += &machine::describe();
+    let options = std::env::args().skip(1).filter(|arg| arg != "report").collect::<Vec<_>>().join(" ");
+    let _ = writeln!(page, "- command: `cargo run -p mainstay-benches --release -- report {options}`");
+    let _ = writeln!(
+        page,
+        "- {} interleaved rounds of {:?} each; medians; all in one run\n",
+        args.rounds(),
+        args.round()
+    );
+    page += EXPLANATION;
+    sections(&mut page, figures);
+    budgets(&mut page, figures, memory);
+    table(&mut page, "Memory", "| what | bytes |\n| --- | ---: |\n", memory, |(what, bytes)| {
+        format!("| {what} | {bytes:.0} |")
+    });
+    settings(&mut page);
+    page
+}
+
+const EXPLANATION: &str = "\
+Each row is one call of a no-op. *floor*: the least a breaker could do that counts its calls. *bare*: the call without a
+breaker. *x floor*: how many times the floor's time. *best peer*: how many times this row's time the fastest peer of the same table
+takes. *2 threads*: the throughput of two threads that share one breaker over that of one. *instructions*, *locked*: executed by a
+call, user space alone (under callgrind a clock is a system call, so that reading it costs less instructions than it has).
+";
+
+const SECTIONS: [(Face, Path, &str); 14] = [
+    (Face::Sync, Path::Closed, "Sync, closed"),
+    (Face::Sync, Path::OnePercent, "Sync, closed, one call of a hundred fails"),
+    (Face::Sync, Path::ThirtyPercent, "Sync, closed, three calls of ten fail"),
+    (Face::Sync, Path::Open, "Sync, open: a rejection"),
+    (Face::Sync, Path::HalfOpen, "Sync, half-open: a probe"),
+    (Face::Sync, Path::Period, "Sync, a whole period: trip, open time, probe, closed"),
+    (Face::Sync, Path::Keyed, "Sync, one breaker of a million by its key"),
+    (Face::Layer, Path::Closed, "Layer, closed"),
+    (Face::Layer, Path::OnePercent, "Layer, closed, one call of a hundred fails"),
+    (Face::Layer, Path::ThirtyPercent, "Layer, closed, three calls of ten fail"),
+    (Face::Layer, Path::Open, "Layer, open: a rejection"),
+    (Face::Layer, Path::HalfOpen, "Layer, half-open: a probe"),
+    (Face::Layer, Path::Period, "Layer, a whole period: trip, open time, probe, closed"),
+    (Face::Layer, Path::Cloned, "Layer, clone + call + drop"),
+];
+
+fn sections(page: &mut String, figures: &Figures) {
+    for (face, path, title) in SECTIONS {
+        let mut rows: Vec<&Row> = figures.of_path(face, path).collect();
+        rows.sort_by_key(|row| rank(row));
+        let over = if face == Face::Layer { " over bare |" } else { "" };
+        let rule = if face == Face::Layer { " ---: |" } else { "" };
+        let head = format!(
+            "| guarded by | how | ns |{over} x floor | best peer | allocations | instructions | locked | 2 threads |\n\
+             | --- | --- | ---: |{rule} ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        );
+        table(page, title, &head, &rows, |row| line(figures, row));
+    }
+}
+
+fn rank(row: &Row) -> u8 {
+    match row.id.who {
+        Who::Bare => 0,
+        Who::Floor => 1,
+        Who::Mainstay => 2,
+        Who::Peer(_) => 3,
+    }
+}
+
+fn line(figures: &Figures, row: &Row) -> String {
+    let id = row.id;
+    let how = if id.how.is_empty() { id.rule.to_owned() } else { format!("{}, {}", id.rule, id.how) };
+    let who = if id.who == Who::Mainstay { "**mainstay**".to_owned() } else { id.who.to_string() };
+    let mut line = format!("| {who} | {how} | {} |", nanos(row.nanos));
+    if id.face == Face::Layer {
+        let over = figures.bare(id).filter(|_| id.who != Who::Bare).map(|bare| row.nanos - bare.nanos);
+        let _ = write!(line, " {} |", cell(over, nanos));
+    }
+    let guarded = id.who != Who::Bare;
+    let floor = figures.floor(id).filter(|_| guarded).map(|floor| row.nanos / floor.nanos);
+    let peer = figures.best_peer(id).filter(|_| guarded).map(|peer| peer.nanos / row.nanos);
+    let executed = row.executed;
+    let _ = write!(
+        line,
+        " {} | {} | {} | {} | {} | {} |",
+        cell(floor, times),
+        cell(peer, times),
+        cell(row.allocations, |count| format!("{}", (count * 100.0).round() / 100.0)),
+        cell(executed.map(|executed| executed.instructions), |count| format!("{count:.0}")),
+        cell(executed.and_then(|executed| executed.locked), |count| format!("{count:.0}")),
+        cell(row.scaling, |scaling| format!("{scaling:.2}x")),
+    );
+    line
+}
+
+fn cell(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map(show).unwrap_or_default()
+}
+
+fn nanos(nanos: f64) -> String {
+    if nanos.abs() < 99.95 { format!("{nanos:.1}") } else { format!("{nanos:.0}") }
+}
+
+fn times(ratio: f64) -> String {
+    if ratio < 9.95 { format!("{ratio:.1}x") } else { format!("{ratio:.0}x") }
+}
+
+fn budgets(page: &mut String, figures: &Figures, memory: &[(String, f64)]) {
+    let budgets = budget::all(figures, memory);
+    table(page, "Budgets", "| budget | measured | |\n| --- | --- | --- |\n", &budgets, |budget| {
+        let met = match budget.met {
+            Some(true) => "met",
+            Some(false) => "**NOT met**",
+            None => "not judged",
+        };
+        format!("| {} | {} | {met} |", budget.promise, budget.measured)
+    });
+}
+
+fn settings(page: &mut String) {
+    page.push_str("\n## Settings\n\n");
+    let _ = writeln!(page, "- mainstay {}: {}", machine::version("mainstay-breaker"), ours::SETTINGS);
+    for (name, settings) in peers::SETTINGS {
+        let _ = writeln!(page, "- {name} {}: {settings}", machine::version(name));
+    }
+}
+
+fn table<T>(page: &mut String, title: &str, head: &str, rows: &[T], line: impl Fn(&T) -> String) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = write!(page, "\n## {title}\n\n{head}");
+    for row in rows {
+        page.push_str(&line(row));
+        page.push('\n');
+    }
+}
