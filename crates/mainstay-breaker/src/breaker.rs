@@ -235,8 +235,11 @@ impl Breaker {
     }
 
     /// Calls a closure with every transition from now on, in order, on a thread that belongs to this breaker and is
-    /// started with the first closure. A closure that panics is called again for the next transition; one that is more
-    /// than 256 transitions behind misses the oldest.
+    /// started with the first closure. A closure that panics is called again for the next transition. One that is slow
+    /// delays no call, but the other closures of this breaker; more than 256 transitions behind, it misses the oldest.
+    /// Who may be slow subscribes instead, which has a queue of its own and says what it missed.
+    ///
+    /// A closure that holds a handle to the breaker keeps it, and the thread, alive for ever.
     ///
     /// # Errors
     ///

@@ -42,6 +42,7 @@ pub enum RejectReason {
 
 /// The error of a guarded call.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum BreakerError<E> {
     /// The call was not made.
@@ -54,6 +55,7 @@ pub enum BreakerError<E> {
 
 /// A call that was dropped because the breaker's own time-out passed. It counted as a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TimedOut {
     name: Name,
     after: Duration,

@@ -46,6 +46,7 @@ pub type KeyedLayer<K, F, C = ErrorsAreFailures, R = PassError> = BreakerLayer<C
 
 /// What a service says when it is asked whether it is ready, while its breaker would reject.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum OnOpen {
     /// Ready: the call is rejected, with the reason.
     #[default]

@@ -1,10 +1,10 @@
 //! What all clones of a breaker share, and the order in which its parts are touched.
 //!
 //! There are two ways through it. The *fast* ways read the word, bump a counter of the calling thread, and take no
-//! lock: admission while closed, a success while closed, a rejection while open or while all probe slots are taken.
-//! Everything that may change the state goes through [`Machine::with`]: one lock, held for a few dozen nanoseconds,
-//! under which no code of the user ever runs. What must reach subscribers is put into an outbox under the lock, in
-//! order, and told to them after it is released.
+//! lock: admission while closed, a success while closed and nothing has failed just before, a rejection while open or
+//! while all probe slots are taken. Everything that may change the state goes through [`Machine::with`]: one lock, held
+//! for a few dozen nanoseconds, under which no code of the user ever runs. What must reach subscribers is put into an
+//! outbox under the lock, in order, and told to them after it is released.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};

@@ -25,7 +25,8 @@ pub struct Snapshot {
     pub totals: Totals,
     /// What each trip rule sees, in their order. Zeros while nothing is judged (open, probing).
     pub rules: Vec<RuleSnapshot>,
-    /// Failures in a row, whatever the rules; 0 unless closed.
+    /// Failures in a row, whatever the rules; 0 unless closed. A run that is too old for `within` is ended by the next
+    /// failure, and shown until then.
     pub consecutive_failures: u32,
     /// The stay in half-open, if there is one.
     pub half_open: Option<HalfOpenSnapshot>,

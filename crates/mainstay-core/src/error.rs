@@ -6,6 +6,7 @@ pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A setting that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("{field}: {value} is refused: {rule}")]
 pub struct ConfigError {
     /// The path of the field, such as `trip[1].min_calls`.

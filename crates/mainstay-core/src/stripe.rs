@@ -110,7 +110,7 @@ impl<const N: usize> fmt::Debug for Row<N> {
 // === impl Rows ===
 
 impl<const N: usize> Rows<N> {
-    /// Rows for four threads per core, between 8 and 256.
+    /// Rows for four threads per core, between 32 and 256.
     pub fn new() -> Self {
         Self::with_rows(default_rows())
     }
@@ -165,7 +165,7 @@ impl<const N: usize> fmt::Debug for Rows<N> {
 // === impl Striped ===
 
 impl<const N: usize> Striped<N> {
-    /// Rows for four threads per core, between 8 and 256.
+    /// Rows for four threads per core, between 32 and 256.
     pub fn new() -> Self {
         Self::with_rows(default_rows())
     }
@@ -249,7 +249,7 @@ impl Default for StripedCounter {
 #[cfg(not(loom))]
 fn default_rows() -> usize {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    (4 * cores).clamp(8, 256)
+    (4 * cores).clamp(32, 256)
 }
 
 #[cfg(loom)]

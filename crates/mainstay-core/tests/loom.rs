@@ -70,8 +70,7 @@ fn a_row_that_goes_from_a_thread_that_ends_to_one_that_begins_loses_no_count() {
                 })
             })
             .collect();
-        let owners = others.into_iter().filter(|_| true).map(|other| other.join().unwrap());
-        let owners = owners.filter(|owner| *owner).count();
+        let owners = others.into_iter().map(|other| other.join().unwrap()).filter(|owner| *owner).count();
         assert!(owners >= 1);
         assert_eq!(counter.sum(0), 4);
     });

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use mainstay_benches::Path;
+
 use crate::live::Live;
 
 /// The median time of a call of each subject, in nanoseconds.
@@ -14,7 +16,7 @@ pub(crate) fn measure(subjects: &mut [Box<dyn Live>], rounds: usize, round: Dura
             if let (Some(subject), Some(&calls), Some(nanos)) =
                 (subjects.get_mut(n), calls.get(n), nanos.get_mut(n))
             {
-                subject.round(WARM_UP.max(calls / 4));
+                subject.round(warm_up(subject.id().path).max(calls / 4));
                 nanos.push(per_call(subject.round(calls), calls));
             }
         }
@@ -22,7 +24,11 @@ pub(crate) fn measure(subjects: &mut [Box<dyn Live>], rounds: usize, round: Dura
     nanos.iter_mut().map(|rounds| median(rounds)).collect()
 }
 
-const WARM_UP: u64 = 64;
+/// How many calls bring back into the caches what the other subjects have driven out: each of the hot keys must have
+/// been asked for.
+fn warm_up(path: Path) -> u64 {
+    if path == Path::Keyed { 20_000 } else { 64 }
+}
 
 /// How many calls take about as long as a round shall.
 pub(crate) fn calibrate(round: Duration, mut time: impl FnMut(u64) -> Duration) -> u64 {
@@ -30,7 +36,8 @@ pub(crate) fn calibrate(round: Duration, mut time: impl FnMut(u64) -> Duration) 
     loop {
         let took = time(calls);
         if took * 4 >= round {
-            let wanted = round.as_nanos() as f64 / took.as_nanos().max(1) as f64;
+            // Once more, because the first calls of all were made with cold caches.
+            let wanted = round.as_nanos() as f64 / time(calls).as_nanos().max(1) as f64;
             return ((calls as f64 * wanted) as u64).max(1);
         }
         calls *= 2;

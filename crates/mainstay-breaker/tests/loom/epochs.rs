@@ -155,3 +155,12 @@ fn a_success_of_an_epoch_that_ends_ends_no_run_in_the_next() {
         .always(|outcome| assert_eq!(outcome.end.consecutive_failures, 1))
         .check(1);
 }
+
+#[test]
+fn a_dropped_permit_that_counts_as_a_failure_is_counted_once_and_in_its_own_epoch() {
+    Model::new(|settings| two_in_a_row(settings).count_dropped_as_failure(true))
+        .before(&[Do::Acquire, Do::Acquire, Do::Fail])
+        .threads(&[&[Do::Cancel], &[Do::Reset]])
+        .always(|outcome| assert_eq!((outcome.end.totals.failure, outcome.end.totals.cancelled), (2, 1)))
+        .check(2);
+}
