@@ -17,7 +17,8 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Ticket, u64> {
         let word = self.word.load();
-        if (word as u32) & !(word::PASSABLE as u32) == 0 { Ok(Ticket::normal(word)) } else { Err(word) }
+        let passable = (word as u32) & !(word::PASSABLE as u32) == 0;
+        if passable && !std::thread::panicking() { Ok(Ticket::plain(word)) } else { Err(word) }
     }
 
     pub(crate) fn ticket(&self) -> Result<Ticket, Rejected> {
@@ -26,19 +27,32 @@ impl Machine {
 
     #[inline(never)]
     pub(crate) fn admit_slowly(&self, word: u64) -> Result<Ticket, Rejected> {
-        self.look_closer(word)
+        self.turn_away_at_once(word, |ticket| ticket)
     }
 
     /// The same, with the permit put together here: what is returned is not moved about any more.
     #[inline(never)]
     pub(crate) fn permit_slowly(&self, word: u64) -> Result<Permit<'_>, Rejected> {
-        match self.look_closer(word) {
-            Ok(ticket) => Ok(Permit(Held::new(self, ticket))),
-            Err(rejected) => Err(rejected),
-        }
+        self.turn_away_at_once(word, |ticket| Permit(Held::new(self, ticket)))
     }
 
+    /// The usual rejection, written where the caller wants it: without the lock, as long as what is posted belongs to
+    /// the word and nothing is due.
     #[inline(always)]
+    fn turn_away_at_once<P>(&self, word: u64, permit: impl FnOnce(Ticket) -> P) -> Result<P, Rejected> {
+        if word::control(word) == Control::Automatic
+            && let Some(reason) = reason(word)
+            && let Some((due, cause)) = self.posted(word)
+            && let Some(now) = self.well_before(due)
+        {
+            self.tally.bump(tally::REJECTED);
+            let wait = Some(Duration::from_nanos(due - now));
+            return Err(Rejected::new(self.identity.name, reason, wait, cause));
+        }
+        self.look_closer(word).map(permit)
+    }
+
+    #[inline(never)]
     fn look_closer(&self, word: u64) -> Result<Ticket, Rejected> {
         let reason = match (reason(word), word::control(word), word::stand(word)) {
             (Some(reason), ..) => reason,

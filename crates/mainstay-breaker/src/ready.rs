@@ -56,6 +56,12 @@ impl Machine {
         {
             return Err(Some(Duration::from_nanos(due)));
         }
+        if word::control(word) == Control::Automatic
+            && word::stand(word) == Stand::Closed
+            && word & word::CLAIMED == 0
+        {
+            return Ok(());
+        }
         self.with(|inner, now| {
             let phase = self.seen(inner, now).0;
             match blocked(&phase, inner, word::control(self.word.load())) {

@@ -35,27 +35,31 @@ impl Machine {
     /// One load, one comparison and one bump for a success while closed and healthy; see the module `word`.
     #[inline(always)]
     pub(crate) fn record(&self, ticket: Ticket, classified: Classified) {
-        if classified.verdict() == Verdict::Success
-            && self.word.load() == ticket.word
-            && self.tally.count(word::epoch(ticket.word))
-        {
-            return;
+        if classified.verdict() == Verdict::Success {
+            let word = self.word.load();
+            let counted = if word == ticket.word {
+                self.tally.count(word::epoch(word))
+            } else {
+                word == ticket.word | word::TIMED && self.count_timed(word)
+            };
+            if counted {
+                return;
+            }
         }
         let (word, probe, time) = ticket.into_parts();
         self.record_parts(word, probe, time, classified.verdict(), classified.asked_to_wait());
+    }
+
+    /// The same where a rule has a window of time, for one look at the coarse clock.
+    #[inline(never)]
+    fn count_timed(&self, word: u64) -> bool {
+        self.tally.count_timed(word::epoch(word), self.identity.clock.coarse_nanos())
     }
 
     /// In pieces, which travel in registers: a ticket whose address is taken would be written to memory on the fast
     /// way too.
     #[inline(never)]
     fn record_parts(&self, word: u64, probe: u64, time: u64, verdict: Verdict, asked: Option<Duration>) {
-        // The same as the fast way, for a rule with a window of time.
-        if verdict == Verdict::Success
-            && self.word.load() == word | word::TIMED
-            && self.tally.count_timed(word::epoch(word), self.identity.clock.coarse_nanos())
-        {
-            return;
-        }
         let classified = Classified::from(verdict);
         let classified = asked.map_or(classified, |asked| classified.retry_after(asked));
         self.record_slowly(Ticket::from_parts(word, probe, time), classified);

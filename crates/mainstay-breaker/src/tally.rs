@@ -123,24 +123,36 @@ impl Tally {
     /// The same, with the time slices of every lane in use: all of them, or nothing.
     #[inline]
     pub(crate) fn count_timed(&self, epoch: u32, now: u64) -> bool {
+        // One lane is the rule, and then one look is enough.
+        let [first, rest @ ..] = &*self.lanes else { return false };
+        let Some(lane) = first.get().filter(|_| rest.first().is_none_or(|second| second.get().is_none()))
+        else {
+            return self.count_in_lanes(epoch, now);
+        };
+        let slot = mainstay_core::stripe_slot();
+        let (Some(row), Some(slices)) = (self.rows.row(slot), lane.rows.row(slot)) else {
+            return self.count_in_lanes(epoch, now);
+        };
+        // Relaxed: a lane that is given another term in between keeps this row's count under the old one.
+        let term = lane.term.load(Ordering::Relaxed) as u32;
+        if row.get(TAG) != u64::from(epoch) || slices.get(TAG) != tag(epoch, term) || now >= slices.get(END) {
+            return false;
+        }
+        bump_slice(slices);
+        row.bump(SUCCESS);
+        true
+    }
+
+    #[inline(never)]
+    fn count_in_lanes(&self, epoch: u32, now: u64) -> bool {
         let Some(row) = self.rows.mine() else { return false };
         if row.get(TAG) != u64::from(epoch) {
             return false;
         }
-        let mut lanes = self.lanes_in_use();
-        // One lane is the rule, and then one look is enough.
-        if let Some(first) = lanes.next() {
-            let Some(first) = first.current(epoch, now) else { return false };
-            if let Some(second) = lanes.next() {
-                let Some(second) = second.current(epoch, now) else { return false };
-                if !lanes.clone().all(|lane| lane.current(epoch, now).is_some()) {
-                    return false;
-                }
-                lanes.filter_map(|lane| lane.current(epoch, now)).for_each(bump_slice);
-                bump_slice(second);
-            }
-            bump_slice(first);
+        if !self.lanes_in_use().all(|lane| lane.current(epoch, now).is_some()) {
+            return false;
         }
+        self.lanes_in_use().filter_map(|lane| lane.current(epoch, now)).for_each(bump_slice);
         row.bump(SUCCESS);
         true
     }

@@ -28,8 +28,13 @@ const ANSWERED: u64 = 1 << 3;
 const PANICKING: u64 = 1 << 4;
 
 impl Ticket {
+    /// A call like any other, of a breaker whose word is passable, in a thread that does not unwind.
+    #[inline(always)]
+    pub(crate) fn plain(word: u64) -> Self {
+        Self { word: word & !word::PASSABLE, probe: 0, time: 0 }
+    }
+
     /// A call like any other, in the epoch of `word`.
-    #[inline]
     pub(crate) fn normal(word: u64) -> Self {
         let panicking = if std::thread::panicking() { PANICKING } else { 0 };
         Self { word: word::ticket(word) | panicking, probe: 0, time: 0 }

@@ -192,6 +192,7 @@ mod monotonic {
 
     use rustix::time::{ClockId, clock_gettime};
 
+    #[inline]
     fn read(id: ClockId) -> u64 {
         let time = clock_gettime(id);
         (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)

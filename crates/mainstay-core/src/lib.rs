@@ -50,5 +50,5 @@ pub use open_for::OpenFor;
 pub use registry::{Kind, Registered, Registry};
 pub use sleep::Sleep;
 pub use source::{Bell, Condition, StateSource, Watch};
-pub use stripe::{Row, Rows, Striped, StripedCounter};
+pub use stripe::{Row, Rows, Striped, StripedCounter, stripe_slot};
 pub use verdict::{Classified, Verdict};

@@ -41,6 +41,12 @@ pub struct Striped<const N: usize> {
 #[derive(Debug)]
 pub struct StripedCounter(Striped<1>);
 
+/// The calling thread's slot, the same for all [`Rows`]; of no row before the thread's first bump.
+#[inline]
+pub fn stripe_slot() -> usize {
+    slot::current()
+}
+
 // === impl Row ===
 
 impl<const N: usize> Row<N> {
@@ -127,6 +133,12 @@ impl<const N: usize> Rows<N> {
             Some(row) => Some(row),
             None => self.0.get(slot::assign()),
         }
+    }
+
+    /// The row of a slot; see [`stripe_slot`].
+    #[inline]
+    pub fn row(&self, slot: usize) -> Option<&Row<N>> {
+        self.0.get(slot)
     }
 
     /// All rows.

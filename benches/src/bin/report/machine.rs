@@ -18,7 +18,14 @@ pub(crate) fn describe() -> String {
             .next()
             .unwrap_or_default(),
         load(),
-    )
+    ) + if busy() { BUSY } else { "" }
+}
+
+const BUSY: &str =
+    "- **the machine was busy**: two threads had no two cores to themselves, so their scaling says nothing\n";
+
+fn busy() -> bool {
+    load().parse::<f64>().is_ok_and(|load| load >= 1.0)
 }
 
 /// The version of a dependency, from the lock file of the workspace.
@@ -49,7 +56,7 @@ fn kernel() -> String {
 }
 
 /// The load of the last minute.
-pub(crate) fn load() -> String {
+fn load() -> String {
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
 }

@@ -22,7 +22,7 @@ pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args) ->
     page += EXPLANATION;
     sections(&mut page, figures);
     budgets(&mut page, figures, memory);
-    table(&mut page, "Memory", "| what | bytes |\n| --- | ---: |\n", memory, |(what, bytes)| {
+    table(&mut page, "Memory of a breaker", "| what | bytes |\n| --- | ---: |\n", memory, |(what, bytes)| {
         format!("| {what} | {bytes:.0} |")
     });
     settings(&mut page);

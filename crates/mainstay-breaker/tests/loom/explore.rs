@@ -80,8 +80,15 @@ struct Hand {
 impl Model {
     /// A breaker that opens for ten seconds, with these settings.
     pub(crate) fn new(settings: fn(Settings) -> Settings) -> Self {
-        let (always, forgive): (fn(&Outcome), fn(&mut Outcome)) = (|_| (), |_| ());
-        Self { settings, compact: false, before: &[], threads: &[], preemptions: None, always, forgive }
+        Self {
+            settings,
+            compact: false,
+            before: &[],
+            threads: &[],
+            preemptions: None,
+            always: |_| (),
+            forgive: |_| (),
+        }
     }
 
     /// The breaker of a key: the one that has no rows.
