@@ -62,6 +62,10 @@ impl Gate {
         woken.into_iter().for_each(wake);
     }
 
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.waiting().queue.is_empty()
+    }
+
     /// The breaker, if somebody waits for it.
     pub(crate) fn awaited(&self) -> Option<Breaker> {
         self.waiting().breaker.clone()

@@ -81,6 +81,14 @@ impl Machine {
         self.rare.get().map(|rare| &**rare)
     }
 
+    /// Whether a service waits. Whoever begins to wait after this looks once more whether it must.
+    pub(crate) fn is_awaited(&self) -> bool {
+        #[cfg(feature = "tower")]
+        return self.watched().is_some_and(|rare| rare.gate.is_awaited());
+        #[cfg(not(feature = "tower"))]
+        false
+    }
+
     /// Whether anybody wants to know when something will change.
     pub(crate) fn is_watched(&self) -> bool {
         self.watched().is_some_and(|rare| rare.bell.get().is_some())

@@ -252,7 +252,9 @@ impl Machine {
         let held = ticket.epoch() == inner.phase.epoch && inner.phase.free_slot(ticket.probe);
         if held {
             self.slots_changed(inner);
-            inner.news.outbox.get_or_insert_default().slot_free();
+            if self.is_awaited() {
+                inner.news.outbox.get_or_insert_default().slot_free();
+            }
         }
         held
     }

@@ -4,8 +4,8 @@ use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::SystemTime;
 
-/// The machine, the tools and the day, as markdown lines.
-pub(crate) fn describe() -> String {
+/// The machine, the tools and the day, as markdown lines; `load` is what it had to do before the run.
+pub(crate) fn describe(load: f64) -> String {
     let cores = available_parallelism().map_or(1, usize::from);
     format!(
         "- machine: {}, {cores} cores, {}\n- compiler: {}\n- date: {}, load before the run {}\n",
@@ -17,16 +17,12 @@ pub(crate) fn describe() -> String {
             .split('T')
             .next()
             .unwrap_or_default(),
-        load(),
-    ) + if busy() { BUSY } else { "" }
+        load,
+    ) + if load >= 1.0 { BUSY } else { "" }
 }
 
 const BUSY: &str =
     "- **the machine was busy**: two threads had no two cores to themselves, so their scaling says nothing\n";
-
-fn busy() -> bool {
-    load().parse::<f64>().is_ok_and(|load| load >= 1.0)
-}
 
 /// The version of a dependency, from the lock file of the workspace.
 pub(crate) fn version(package: &str) -> String {
@@ -55,10 +51,10 @@ fn kernel() -> String {
     format!("{} {}", std::env::consts::OS, release.trim())
 }
 
-/// The load of the last minute.
-fn load() -> String {
+/// The load of the last minute; 0 where nobody knows.
+pub(crate) fn load() -> f64 {
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
+    load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 fn output(program: &str, args: &[&str]) -> String {

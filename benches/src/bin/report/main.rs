@@ -45,6 +45,7 @@ fn report(args: &Args) -> Result<(), Box<dyn Error>> {
     if args.instructions {
         instructions::ready()?;
     }
+    let load = machine::load();
     // Some peers ask for a runtime when two calls meet; see `Workers::start`.
     let workers = Workers::start(2)?;
     let mut subjects = live::all(&args.only);
@@ -62,7 +63,7 @@ fn report(args: &Args) -> Result<(), Box<dyn Error>> {
         figures.instructions(&instructions::measure(&figures.countable())?);
     }
 
-    let page = page::write(&figures, &allocations.memory, args);
+    let page = page::write(&figures, &allocations.memory, args, load);
     match &args.markdown {
         Some(path) => std::fs::write(path, page)?,
         None => print!("{page}"),

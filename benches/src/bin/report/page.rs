@@ -8,9 +8,9 @@ use crate::figures::{Figures, Row};
 use crate::machine;
 
 /// The whole report, as markdown.
-pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args) -> String {
+pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, load: f64) -> String {
     let mut page = String::from("# Benchmarks\n\n");
-    page += &machine::describe();
+    page += &machine::describe(load);
     let options = std::env::args().skip(1).filter(|arg| arg != "report").collect::<Vec<_>>().join(" ");
     let _ = writeln!(page, "- command: `cargo run -p mainstay-benches --release -- report {options}`");
     let _ = writeln!(
