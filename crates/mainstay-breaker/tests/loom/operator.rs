@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{Control, HalfOpen, Settings, State, Trip};
+use mainstay_breaker::{Control, Settings, State, Trip};
 
 use crate::explore::{Do, Model};
 
@@ -107,16 +107,4 @@ fn a_run_of_failures_survives_new_settings_that_come_in_its_midst() {
         .threads(&[&[Do::Reconfigure(|settings| settings.ramp(Duration::from_secs(5)))], &[Do::Fail]])
         .always(|outcome| assert_eq!(outcome.end.state, State::Open))
         .check(1);
-}
-
-#[test]
-fn a_call_racing_with_settings_that_give_more_slots_gets_one_or_is_rejected_by_the_old_ones() {
-    fn slots(settings: Settings, max_in_flight: u32) -> Settings {
-        let probe_timeout = Duration::from_secs(10);
-        settings.half_open(HalfOpen { max_in_flight, close_after: 2, reopen_after: 1, probe_timeout })
-    }
-    Model::new(|settings| slots(settings, 1))
-        .before(&[Do::Trip, Do::Pass(10), Do::Acquire])
-        .threads(&[&[Do::Reconfigure(|settings| slots(settings, 2))], &[Do::Acquire]])
-        .check(2);
 }
