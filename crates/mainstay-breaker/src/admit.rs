@@ -42,12 +42,12 @@ impl Machine {
     fn turn_away_at_once<P>(&self, word: u64, permit: impl FnOnce(Ticket) -> P) -> Result<P, Rejected> {
         if word::control(word) == Control::Automatic
             && let Some(reason) = reason(word)
-            && let Some((due, cause)) = self.posted(word)
-            && let Some(now) = self.well_before(due)
         {
+            let posted =
+                self.posted(word).and_then(|(due, cause)| Some((due - self.well_before(due)?, cause)));
+            let Some((wait, cause)) = posted else { return self.admit_under_lock().map(permit) };
             self.tally.bump(tally::REJECTED);
-            let wait = Some(Duration::from_nanos(due - now));
-            return Err(Rejected::new(self.identity.name, reason, wait, cause));
+            return Err(Rejected::new(self.identity.name, reason, Some(Duration::from_nanos(wait)), cause));
         }
         self.look_closer(word).map(permit)
     }

@@ -18,6 +18,9 @@ const MOST_INSTRUCTIONS: f64 = 40.0;
 /// How much of the bare call's own scaling must be left.
 const SCALING: f64 = 0.95;
 
+/// Below this the bare call did not have two cores to itself, and nothing can be said.
+const TWO_CORES: f64 = 1.8;
+
 /// All budgets of the breaker, in the order of the design.
 pub(crate) fn all(figures: &Figures, memory: &[(String, f64)]) -> Vec<Budget> {
     let mut budgets = Vec::new();
@@ -139,7 +142,8 @@ fn scaling(figures: &Figures, row: Option<&Row>) -> Budget {
     budget(name, row, |row| match (row.scaling, figures.bare(row.id).and_then(|bare| bare.scaling)) {
         (Some(ours), Some(bare)) => {
             let share = ours / bare;
-            (format!("{share:.2} ({ours:.2} of {bare:.2})"), Some(share >= SCALING))
+            let judged = (bare >= TWO_CORES).then_some(share >= SCALING);
+            (format!("{share:.2} ({ours:.2} of {bare:.2})"), judged)
         }
         _ => (String::new(), None),
     })

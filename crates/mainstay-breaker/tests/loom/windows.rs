@@ -139,6 +139,20 @@ fn a_window_that_comes_with_new_settings_holds_what_came_after_them() {
 }
 
 #[test]
+fn a_success_racing_with_the_end_of_the_only_window_of_time_is_in_the_window_of_calls() {
+    // In an epoch in which no row has counted yet.
+    fn calls_only(mut settings: Settings) -> Settings {
+        settings.trip = None;
+        calls(settings)
+    }
+    Model::new(|settings| calls(settings).trip(over(12)))
+        .before(&[Do::Reset, Do::Acquire])
+        .threads(&[&[Do::Succeed], &[Do::Reconfigure(calls_only)]])
+        .always(|outcome| holds(outcome, 1))
+        .check(1);
+}
+
+#[test]
 fn a_slow_success_racing_with_others_is_slow_once() {
     Model::new(|settings| {
         settings.trip(Trip::slow_rate(1.0, Duration::from_secs(1)).over(Window::calls(10)).min_calls(10))
