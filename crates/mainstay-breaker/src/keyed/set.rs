@@ -29,7 +29,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use mainstay_core::sync::{AtomicU64, Ordering, fence};
+use mainstay_core::sync::{AtomicU64, AtomicUsize, Ordering, fence};
 use mainstay_core::{Clock, ConfigError, Kind, Name, Registered, StateSource};
 use papaya::{HashMap, HashMapRef, LocalGuard};
 
@@ -42,6 +42,9 @@ use crate::{Breaker, Control, RejectReason, Rejected, Settings};
 pub(super) struct Set<K> {
     pub(super) identity: Arc<Identity>,
     map: HashMap<K, Slot>,
+    /// How many keys the map holds, written under the set's lock. The map's own count is a sum over counters that other
+    /// threads change meanwhile: exact under the lock only, and beside it sometimes more than there ever were.
+    held: AtomicUsize,
     ring: Mutex<Ring<K>>,
     /// The settings of new breakers, with the set's seed. A lock of its own, because it is read under a breaker's.
     plan: Mutex<Plan>,
@@ -139,11 +142,14 @@ where
             match slot.handle() {
                 Some(breaker) => return Ok(breaker),
                 // Nobody is evicting now: a panic in the key's `Eq` came between the mark and the end.
-                None => drop(pinned.remove(key)),
+                None => {
+                    pinned.remove(key);
+                    self.recount();
+                }
             }
         }
         let now = self.identity.clock.coarse_nanos();
-        if self.map.len() >= self.limits.max_keys && !self.make_room(&mut ring, &pinned, now) {
+        if self.len() >= self.limits.max_keys && !self.make_room(&mut ring, &pinned, now) {
             return self.turn_away();
         }
         let key = key.to_owned();
@@ -155,6 +161,7 @@ where
         ring.keys.push_back(key.clone());
         machine.used.begin(now);
         pinned.insert(key, Slot(machine));
+        self.recount();
         self.tidy(&mut ring, &pinned, now);
         Ok(breaker)
     }
@@ -193,7 +200,7 @@ where
     /// After an insertion: evicts idle breakers in passing, and forgets keys that were removed by hand if there are many.
     fn tidy(&self, ring: &mut Ring<K>, pinned: &Pinned<'_, K>, now: u64) {
         self.evict_some_idle(ring, pinned, now, IN_PASSING);
-        let keys = self.map.len();
+        let keys = self.len();
         if ring.keys.len() > 2 * keys + SHORT_TURN {
             ring.keys = pinned.keys().cloned().collect();
         }
@@ -252,6 +259,7 @@ where
             return Found::Kept;
         }
         pinned.remove(key);
+        self.recount();
         self.evicted.fetch_add(1, Ordering::Relaxed);
         Found::Evicted
     }
@@ -294,7 +302,12 @@ where
     }
 
     pub(super) fn len(&self) -> usize {
-        self.map.len()
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Under the lock, after a key came or went.
+    fn recount(&self) {
+        self.held.store(self.map.len(), Ordering::Relaxed);
     }
 
     pub(super) fn stats(&self) -> KeyedStats {
@@ -333,6 +346,7 @@ impl<K> Set<K> {
         Self {
             identity: Identity::new(name, clock),
             map: HashMap::new(),
+            held: AtomicUsize::new(0),
             ring: Mutex::new(Ring { keys: VecDeque::new(), tired_until: 0 }),
             plan: Mutex::new(plan),
             limits,
