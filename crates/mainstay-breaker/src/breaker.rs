@@ -291,6 +291,11 @@ impl Breaker {
     }
 
     #[cfg(feature = "tower")]
+    pub(crate) fn from_leaked(machine: &'static Machine) -> Self {
+        Self(Handle::Leaked(machine))
+    }
+
+    #[cfg(feature = "tower")]
     pub(crate) fn leaked(&self) -> Option<&'static Machine> {
         match &self.0 {
             Handle::Shared(_) => None,

@@ -4,12 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mainstay_core::Classify;
 use pin_project_lite::pin_project;
 
 use crate::guard::{HeldBy, Tether};
 use crate::run::Attempt;
-use crate::{Refuse, Rejected};
+use crate::{Conclude, Refuse, Rejected};
 
 pin_project! {
     /// The future of a [`BreakerService`](crate::BreakerService). Dropped before its end it counts as cancelled.
@@ -23,30 +22,30 @@ pin_project! {
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
-    pub(crate) fn refused(rejected: Rejected, classify: C, refuse: R) -> Self {
-        Self { attempt: Attempt::ended(classify), rejected: Some(rejected), refuse }
+    pub(crate) fn refused(rejected: Rejected, conclude: C, refuse: R) -> Self {
+        Self { attempt: Attempt::ended(conclude), rejected: Some(rejected), refuse }
     }
 
     #[inline]
     pub(crate) fn calling(
         work: F,
-        classify: C,
+        conclude: C,
         refuse: R,
         permit: Option<HeldBy>,
         timeout: Option<Duration>,
     ) -> Self {
         let permit = permit.map(|HeldBy(permit)| permit);
-        Self { attempt: Attempt::begun(work, classify, permit, timeout), rejected: None, refuse }
+        Self { attempt: Attempt::begun(work, conclude, permit, timeout), rejected: None, refuse }
     }
 }
 
 impl<F, C, R, T, E> Future for ResponseFuture<F, C, R>
 where
     F: Future<Output = Result<T, E>>,
-    C: Classify<T, E>,
-    R: Refuse<T, E>,
+    C: Conclude<T, E>,
+    R: Refuse<C::Response, E>,
 {
-    type Output = Result<T, R::Error>;
+    type Output = Result<C::Response, R::Error>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

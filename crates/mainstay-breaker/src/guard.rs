@@ -211,4 +211,12 @@ impl Host for Tether {
             Self::Handle(breaker) => breaker.machine(),
         }
     }
+
+    fn handle(&self) -> Option<Breaker> {
+        Some(match self {
+            Self::Leaked(machine) => Breaker::from_leaked(machine),
+            Self::Counted(breaker) => Breaker::clone(breaker),
+            Self::Handle(breaker) => breaker.clone(),
+        })
+    }
 }

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use crate::guard::{ByKey, One};
 use crate::service::{BreakerService, Options, PassError, RespondWith};
-use crate::{Breaker, Keyed, Rejected};
+use crate::{Breaker, Judged, Keyed, Rejected};
 
 /// Wraps tower services with a breaker. All services made from one breaker share it.
 ///
@@ -91,9 +91,15 @@ impl<C, R, G> BreakerLayer<C, R, G> {
     /// Who decides what a result says about the dependency: a closure over `&Result<Response, Error>` that returns a
     /// [`Verdict`](crate::Verdict) or a [`Classified`](crate::Classified). Default: `Err` is a failure. It is cloned
     /// for every call, so put what is large behind an `Arc`.
-    pub fn classify<D>(self, classify: D) -> BreakerLayer<D, R, G> {
+    pub fn classify<D>(self, classify: D) -> BreakerLayer<Judged<D>, R, G> {
+        self.conclude_with(Judged(classify))
+    }
+
+    /// The same for answers that are not over when they begin: a [`Conclude`](crate::Conclude) takes the permit along,
+    /// and may wrap the response. It is cloned for every call.
+    pub fn conclude_with<D>(self, conclude: D) -> BreakerLayer<D, R, G> {
         let Options { refuse, on_open, timeout, .. } = self.options;
-        BreakerLayer { guard: self.guard, options: Options { classify, refuse, on_open, timeout } }
+        BreakerLayer { guard: self.guard, options: Options { conclude, refuse, on_open, timeout } }
     }
 
     /// Answers with a response instead of a [`BreakerError`](crate::BreakerError) when the breaker rejects a call, or
@@ -103,11 +109,14 @@ impl<C, R, G> BreakerLayer<C, R, G> {
     where
         F: Fn(Rejected) -> T + Clone,
     {
-        let Options { classify, on_open, timeout, .. } = self.options;
-        BreakerLayer {
-            guard: self.guard,
-            options: Options { classify, refuse: RespondWith(respond), on_open, timeout },
-        }
+        self.refuse_with(RespondWith(respond))
+    }
+
+    /// The same with a [`Refuse`](crate::Refuse), which can tell rejections from time-outs, and choose between responses
+    /// and errors. Default: [`PassError`].
+    pub fn refuse_with<Q>(self, refuse: Q) -> BreakerLayer<C, Q, G> {
+        let Options { conclude, on_open, timeout, .. } = self.options;
+        BreakerLayer { guard: self.guard, options: Options { conclude, refuse, on_open, timeout } }
     }
 
     /// What the service says while its breaker would reject. Default: [`OnOpen::Reject`].

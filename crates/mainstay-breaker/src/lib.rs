@@ -34,6 +34,7 @@
 mod admit;
 mod books;
 mod breaker;
+mod conclude;
 mod deliver;
 mod error;
 #[cfg(feature = "tower")]
@@ -67,6 +68,7 @@ mod window;
 mod word;
 
 pub use breaker::{Breaker, BreakerBuilder};
+pub use conclude::{CallPermit, Conclude, Judged};
 pub use error::{BreakerError, RejectReason, Rejected, TimedOut};
 #[cfg(feature = "tower")]
 pub use future::ResponseFuture;

@@ -29,6 +29,9 @@ pub(crate) struct Held<H: Host> {
 /// The way to a machine.
 pub(crate) trait Host {
     fn machine(&self) -> &Machine;
+
+    /// A handle that lives by itself, if it can be had from here.
+    fn handle(&self) -> Option<Breaker>;
 }
 
 macro_rules! verdicts {
@@ -121,6 +124,16 @@ impl<H: Host> Held<H> {
         }
     }
 
+    /// The same right, on a handle of its own; this one is spent.
+    pub(crate) fn hand_over(&mut self) -> Option<Held<Breaker>> {
+        if self.spent {
+            return None;
+        }
+        let handle = self.host.handle()?;
+        self.spent = true;
+        Some(Held::new(handle, self.ticket))
+    }
+
     pub(crate) fn answered(&mut self, classified: Classified) {
         self.ticket = self.host.machine().answered(self.ticket, classified);
     }
@@ -152,11 +165,19 @@ impl Host for &Machine {
     fn machine(&self) -> &Machine {
         self
     }
+
+    fn handle(&self) -> Option<Breaker> {
+        None
+    }
 }
 
 impl Host for Breaker {
     #[inline]
     fn machine(&self) -> &Machine {
         self.machine()
+    }
+
+    fn handle(&self) -> Option<Breaker> {
+        Some(self.clone())
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use mainstay_core::{Classified, Classify, Sleep};
 use pin_project_lite::pin_project;
 
+use crate::conclude::Judged;
 use crate::machine::Machine;
 use crate::permit::{Held, Host};
-use crate::{Breaker, BreakerError, TimedOut};
+use crate::{Breaker, BreakerError, Conclude, TimedOut};
 
 pin_project! {
     /// A guarded async call. Made by [`Breaker::run`] and its siblings.
@@ -19,7 +20,7 @@ pin_project! {
         breaker: &'a Breaker,
         timeout: Option<Duration>,
         #[pin]
-        attempt: Attempt<F, C, &'a Machine>,
+        attempt: Attempt<F, Judged<C>, &'a Machine>,
         admitted: bool,
     }
 }
@@ -32,7 +33,7 @@ pin_project! {
     {
         #[pin]
         work: Option<F>,
-        classify: C,
+        conclude: C,
         permit: Option<Held<H>>,
         // In a box: most calls have none, and the future is moved about.
         deadline: Option<Box<Deadline>>,
@@ -55,7 +56,7 @@ impl Deadline {
 
 impl<'a, F, C> Run<'a, F, C> {
     pub(crate) fn new(breaker: &'a Breaker, work: F, classify: C, timeout: Option<Duration>) -> Self {
-        Self { breaker, timeout, attempt: Attempt::new(work, classify), admitted: false }
+        Self { breaker, timeout, attempt: Attempt::new(work, Judged(classify)), admitted: false }
     }
 }
 
@@ -96,8 +97,8 @@ impl<F, C> std::fmt::Debug for Run<'_, F, C> {
 // === impl Attempt ===
 
 impl<F, C, H: Host> Attempt<F, C, H> {
-    pub(crate) fn new(work: F, classify: C) -> Self {
-        Self { work: Some(work), classify, permit: None, deadline: None }
+    pub(crate) fn new(work: F, conclude: C) -> Self {
+        Self { work: Some(work), conclude, permit: None, deadline: None }
     }
 
     /// The call was admitted; its time-out begins.
@@ -110,8 +111,8 @@ impl<F, C, H: Host> Attempt<F, C, H> {
     /// A call that was admitted; without a permit, one that nobody guards.
     #[cfg(feature = "tower")]
     #[inline]
-    pub(crate) fn begun(work: F, classify: C, permit: Option<Held<H>>, timeout: Option<Duration>) -> Self {
-        let mut attempt = Self { work: Some(work), classify, permit, deadline: None };
+    pub(crate) fn begun(work: F, conclude: C, permit: Option<Held<H>>, timeout: Option<Duration>) -> Self {
+        let mut attempt = Self { work: Some(work), conclude, permit, deadline: None };
         if let (Some(timeout), Some(permit)) = (timeout, &attempt.permit) {
             attempt.deadline = Some(Deadline::new(permit.machine(), timeout));
         }
@@ -120,16 +121,16 @@ impl<F, C, H: Host> Attempt<F, C, H> {
 
     /// A call that was not admitted: pending for ever.
     #[cfg(feature = "tower")]
-    pub(crate) fn ended(classify: C) -> Self {
-        Self { work: None, classify, permit: None, deadline: None }
+    pub(crate) fn ended(conclude: C) -> Self {
+        Self { work: None, conclude, permit: None, deadline: None }
     }
 
     /// Polls the work. Pending for ever once it has ended.
     #[inline]
-    pub(crate) fn poll_work<T, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>>
+    pub(crate) fn poll_work<T, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<C::Response, E>>
     where
         F: Future<Output = Result<T, E>>,
-        C: Classify<T, E>,
+        C: Conclude<T, E>,
     {
         let mut this = self.project();
         let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
@@ -138,9 +139,7 @@ impl<F, C, H: Host> Attempt<F, C, H> {
             std::mem::forget(on_panic);
             return Poll::Pending;
         };
-        if let Some(permit) = on_panic.0.as_mut() {
-            permit.settle_here(this.classify.classify(&result));
-        }
+        let result = this.conclude.conclude(result, on_panic.0);
         std::mem::forget(on_panic);
         this.work.set(None);
         Poll::Ready(result)
@@ -165,7 +164,7 @@ impl<F, C, H: Host> Attempt<F, C, H> {
     }
 }
 
-/// While user code runs: a panic in the work or in the classifier settles the permit here and now, while the thread
+/// While user code runs: a panic in the work or in what concludes it settles the permit here and now, while the thread
 /// unwinds, whatever becomes of the future that holds it.
 struct OnPanic<'a, H: Host>(&'a mut Option<Held<H>>);
 

@@ -2,7 +2,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mainstay_core::{Classify, ErrorsAreFailures};
+use mainstay_core::ErrorsAreFailures;
 use tower_service::Service;
 
 use crate::future::ResponseFuture;
@@ -10,7 +10,7 @@ use crate::gate::{Place, poll_admissible};
 use crate::guard::{Guard, One};
 use crate::machine::Machine;
 use crate::ticket::Ticket;
-use crate::{BreakerError, OnOpen, RejectReason, Rejected, TimedOut};
+use crate::{BreakerError, Conclude, OnOpen, RejectReason, Rejected, TimedOut};
 
 /// A tower service behind a breaker. Made by [`BreakerLayer`](crate::BreakerLayer) or
 /// [`KeyedLayer`](crate::KeyedLayer).
@@ -30,24 +30,27 @@ pub struct BreakerService<S, C = ErrorsAreFailures, R = PassError, G = One> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options<C, R> {
-    pub(crate) classify: C,
+    pub(crate) conclude: C,
     pub(crate) refuse: R,
     pub(crate) on_open: OnOpen,
     pub(crate) timeout: Option<Duration>,
 }
 
-/// What becomes of a call that the breaker rejects or cuts off. Sealed: [`PassError`] or [`RespondWith`].
+/// What becomes of a call that the breaker rejects or cuts off: [`PassError`], [`RespondWith`], or your own, when the
+/// answer must be made for every type of response.
+///
+/// `T` is the response that the caller gets, `E` the error of the inner service.
 pub trait Refuse<T, E>: Clone {
     /// The error of the service.
     type Error;
 
-    #[doc(hidden)]
+    /// The call was rejected.
     fn rejected(&self, rejected: Rejected) -> Result<T, Self::Error>;
 
-    #[doc(hidden)]
+    /// The call took longer than the breaker's time-out and was dropped.
     fn timed_out(&self, timed_out: TimedOut) -> Result<T, Self::Error>;
 
-    #[doc(hidden)]
+    /// The call was made, or the inner service asked whether it is ready, and failed.
     fn inner(error: E) -> Self::Error;
 }
 
@@ -98,7 +101,7 @@ where
 
 impl Default for Options<ErrorsAreFailures, PassError> {
     fn default() -> Self {
-        Self { classify: ErrorsAreFailures, refuse: PassError, on_open: OnOpen::Reject, timeout: None }
+        Self { conclude: ErrorsAreFailures, refuse: PassError, on_open: OnOpen::Reject, timeout: None }
     }
 }
 
@@ -126,11 +129,11 @@ impl<S, C, R, G> BreakerService<S, C, R, G> {
 impl<S, C, R, G, Req> Service<Req> for BreakerService<S, C, R, G>
 where
     S: Service<Req>,
-    C: Classify<S::Response, S::Error> + Clone,
-    R: Refuse<S::Response, S::Error>,
+    C: Conclude<S::Response, S::Error> + Clone,
+    R: Refuse<C::Response, S::Error>,
     G: Guard<Req>,
 {
-    type Response = S::Response;
+    type Response = C::Response;
     type Error = R::Error;
     type Future = ResponseFuture<S::Future, C, R>;
 
@@ -154,14 +157,16 @@ where
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => {
-                let result = Err(error);
-                if let Some(breaker) = self.guard.gatekeeper()
-                    && let Ok(permit) = breaker.try_acquire()
-                {
-                    let classified = self.options.classify.classify(&result);
-                    permit.record(classified);
+                let mut permit = self
+                    .guard
+                    .gatekeeper()
+                    .and_then(|breaker| breaker.try_acquire().ok())
+                    .map(|permit| permit.0);
+                if permit.is_none() {
+                    return Poll::Ready(Err(R::inner(error)));
                 }
-                Poll::Ready(result.map(|_: S::Response| ()).map_err(R::inner))
+                let result = self.options.conclude.conclude(Err(error), &mut permit);
+                Poll::Ready(result.map(|_| ()).map_err(R::inner))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -169,9 +174,9 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let Options { classify, refuse, timeout, .. } = &self.options;
+        let Options { conclude, refuse, timeout, .. } = &self.options;
         if !std::mem::take(&mut self.readied) {
-            return ResponseFuture::refused(self.guard.unready(), classify.clone(), refuse.clone());
+            return ResponseFuture::refused(self.guard.unready(), conclude.clone(), refuse.clone());
         }
         let timeout = timeout.or_else(|| self.guard.gatekeeper()?.machine().timeout());
         // The usual way, by itself: the permit is put together where it will stay, because moving it about in memory
@@ -185,18 +190,18 @@ where
             std::mem::forget(on_panic);
             return ResponseFuture::calling(
                 work,
-                classify.clone(),
+                conclude.clone(),
                 refuse.clone(),
                 self.guard.hold(ticket),
                 None,
             );
         }
         match self.guard.admit(&request) {
-            Err(rejected) => ResponseFuture::refused(rejected, classify.clone(), refuse.clone()),
+            Err(rejected) => ResponseFuture::refused(rejected, conclude.clone(), refuse.clone()),
             Ok(permit) => {
                 let timeout = timeout.or_else(|| permit.as_ref()?.0.machine().timeout());
                 let work = self.inner.call(request);
-                ResponseFuture::calling(work, classify.clone(), refuse.clone(), permit, timeout)
+                ResponseFuture::calling(work, conclude.clone(), refuse.clone(), permit, timeout)
             }
         }
     }
