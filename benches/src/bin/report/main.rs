@@ -10,7 +10,6 @@ mod budget;
 mod figures;
 mod instructions;
 mod live;
-mod machine;
 mod page;
 mod scaling;
 mod timing;
@@ -20,6 +19,7 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use figures::Figures;
+use mainstay_benches::machine;
 use mainstay_benches::workers::Workers;
 
 fn main() -> ExitCode {

@@ -1,11 +1,10 @@
 use std::fmt::Write;
 
-use mainstay_benches::{Face, Path, Who, ours, peers};
+use mainstay_benches::{Face, Path, Who, machine, ours, peers};
 
 use crate::args::Args;
 use crate::budget;
 use crate::figures::{Figures, Row};
-use crate::machine;
 
 /// The whole report, as markdown.
 pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, load: f64) -> String {

@@ -4,7 +4,7 @@ use mainstay_benches::Path;
 use mainstay_benches::workers::Workers;
 
 use crate::live::Live;
-use crate::timing::{calibrate, median, per_call};
+use mainstay_benches::rounds::{calibrate, median, per_call};
 
 /// The throughput of two threads that share a subject over that of one, for the paths where it matters.
 ///

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use mainstay_benches::Path;
+use mainstay_benches::rounds::{calibrate, median, per_call};
 
 use crate::live::Live;
 
@@ -28,27 +29,4 @@ pub(crate) fn measure(subjects: &mut [Box<dyn Live>], rounds: usize, round: Dura
 /// been asked for.
 fn warm_up(path: Path) -> u64 {
     if path == Path::Keyed { 20_000 } else { 64 }
-}
-
-/// How many calls take about as long as a round shall.
-pub(crate) fn calibrate(round: Duration, mut time: impl FnMut(u64) -> Duration) -> u64 {
-    let mut calls = 64;
-    loop {
-        let took = time(calls);
-        if took * 4 >= round {
-            // Once more, because the first calls of all were made with cold caches.
-            let wanted = round.as_nanos() as f64 / time(calls).as_nanos().max(1) as f64;
-            return ((calls as f64 * wanted) as u64).max(1);
-        }
-        calls *= 2;
-    }
-}
-
-pub(crate) fn per_call(took: Duration, calls: u64) -> f64 {
-    took.as_nanos() as f64 / calls as f64
-}
-
-pub(crate) fn median(figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

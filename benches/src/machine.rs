@@ -1,3 +1,5 @@
+//! What a page of figures says about where they come from.
+
 use std::fs::read_to_string;
 use std::path::Path;
 use std::process::Command;
@@ -5,7 +7,7 @@ use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 /// The machine, the tools and the day, as markdown lines; `load` is what it had to do before the run.
-pub(crate) fn describe(load: f64) -> String {
+pub fn describe(load: f64) -> String {
     let cores = available_parallelism().map_or(1, usize::from);
     format!(
         "- machine: {}, {cores} cores, {}\n- compiler: {}\n- date: {}, load before the run {}\n",
@@ -25,7 +27,7 @@ const BUSY: &str =
     "- **the machine was busy**: two threads had no two cores to themselves, so their scaling says nothing\n";
 
 /// The version of a dependency, from the lock file of the workspace.
-pub(crate) fn version(package: &str) -> String {
+pub fn version(package: &str) -> String {
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
     let name = format!("name = \"{package}\"");
     read_to_string(lock)
@@ -52,7 +54,7 @@ fn kernel() -> String {
 }
 
 /// The load of the last minute; 0 where nobody knows.
-pub(crate) fn load() -> f64 {
+pub fn load() -> f64 {
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }

@@ -1,0 +1,28 @@
+//! Rounds of calls: how many take how long, and what is typical of them.
+
+use std::time::Duration;
+
+/// How many calls take about as long as a round shall.
+pub fn calibrate(round: Duration, mut time: impl FnMut(u64) -> Duration) -> u64 {
+    let mut calls = 64;
+    loop {
+        let took = time(calls);
+        if took * 4 >= round {
+            // Once more, because the first calls of all were made with cold caches.
+            let wanted = round.as_nanos() as f64 / time(calls).as_nanos().max(1) as f64;
+            return ((calls as f64 * wanted) as u64).max(1);
+        }
+        calls *= 2;
+    }
+}
+
+/// Nanoseconds for one of so many calls.
+pub fn per_call(took: Duration, calls: u64) -> f64 {
+    took.as_nanos() as f64 / calls as f64
+}
+
+/// The median. NaN if there are no figures.
+pub fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
