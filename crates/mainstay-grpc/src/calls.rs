@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use http_body::Body;
+use mainstay_breaker::{CallPermit, Classified, Conclude, Rejected, Verdict};
+
+use tonic::Code;
+
+use crate::fault::Fault;
+use crate::{Codes, GuardedBody, status};
+
+/// Takes the verdict on gRPC calls: from `grpc-status`, wherever it comes, or from the transport.
+///
+/// A [`GrpcLayer`](crate::GrpcLayer) has it inside; a [`BreakerLayer`](mainstay_breaker::BreakerLayer) takes it in
+/// [`conclude_with`](mainstay_breaker::BreakerLayer::conclude_with).
+///
+/// | how the call ends | verdict |
+/// | --- | --- |
+/// | `grpc-status` in the headers (an answer of trailers only) | by [`Codes`], at once |
+/// | `grpc-status` in the trailers | by [`Codes`], then |
+/// | the body ends, or is over from the start, without `grpc-status` | failure |
+/// | another HTTP status than 200, or another content type than gRPC's, without `grpc-status` | by [`Codes`], at once, as the code that the protocol has for it |
+/// | the body breaks off, the stream or connection is reset | failure |
+/// | no response: refused, unreachable, reset, closed, time-out | failure |
+/// | no response, because the endpoint's address is invalid or the request could not be encoded | ignored |
+/// | no response, because another breaker rejected the call | ignored |
+/// | dropped or cancelled by the caller after the first message | success |
+/// | dropped or cancelled by the caller before it | as for any dropped permit: ignored |
+///
+/// A failing status with `grpc-retry-pushback-ms` keeps the breaker open for at least that long, up to its
+/// `retry_after_cap`; a negative number there says nothing.
+///
+/// The call is *answered* by its first message: that frees a half-open breaker's slot and counts for its closing, and ends
+/// what makes a call slow. What is looked for is the first byte of the body, which is some byte of the first message; the
+/// message itself may need more frames to be whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calls {
+    pub(crate) codes: Codes,
+    pub(crate) max_silence: Option<Duration>,
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// With the default [`Codes`], and as much silence as the peer likes.
+    pub const fn new() -> Self {
+        Self { codes: Codes::new(), max_silence: None }
+    }
+
+    /// Which codes fail.
+    #[must_use]
+    pub const fn codes(mut self, codes: Codes) -> Self {
+        self.codes = codes;
+        self
+    }
+
+    /// Cuts a call off when its response has begun and then nothing more comes for this long while somebody waits for it: the
+    /// stream is reset, the caller gets `DEADLINE_EXCEEDED`, and it is a failure. Default: none.
+    ///
+    /// tonic's time-outs, and the layer's, end with the response's head, which a streaming server sends before the first
+    /// message; without this a server that hangs after it is waited for as long as the caller likes. A caller that does not
+    /// read is not counted as the server's silence. It needs a tokio runtime with the timer enabled, as tonic's time-outs do.
+    #[must_use]
+    pub const fn max_silence(mut self, silence: Duration) -> Self {
+        self.max_silence = Some(silence);
+        self
+    }
+
+    /// The verdict on a response, if its head has it.
+    fn head<B: Body>(&self, response: &Response<B>) -> Option<Classified> {
+        let headers = response.headers();
+        let code = match status::code(headers) {
+            Some(code) => code,
+            None if response.status() != StatusCode::OK => status::code_of_http(response.status()),
+            // A page that somebody else put there; what would count as a message of it is none.
+            None if status::is_foreign(headers) => Code::Unknown,
+            // Nothing will come that could say how it went.
+            None if response.body().is_end_stream() => return Some(Classified::failure()),
+            None => return None,
+        };
+        // Another breaker's rejection: it has counted what it knows, and nobody was asked.
+        if response.extensions().get::<Rejected>().is_some() {
+            return Some(Classified::ignore());
+        }
+        Some(status::classify(&self.codes, code, headers))
+    }
+}
+
+impl<B, E> Conclude<Response<B>, E> for Calls
+where
+    B: Body,
+    E: 'static,
+{
+    type Response = Response<GuardedBody<B>>;
+
+    fn conclude<P: CallPermit>(
+        &self,
+        result: Result<Response<B>, E>,
+        permit: &mut P,
+    ) -> Result<Response<GuardedBody<B>>, E> {
+        match result {
+            Ok(response) => {
+                let permit = match self.head(&response) {
+                    Some(verdict) => {
+                        permit.record(verdict);
+                        None
+                    }
+                    None => permit.keep(),
+                };
+                Ok(response.map(|body| GuardedBody::new(body, permit, *self)))
+            }
+            Err(error) => {
+                match Fault::of(&error) {
+                    Fault::Dependency => permit.record(Verdict::Failure),
+                    Fault::NotAsked => permit.record(Verdict::Ignore),
+                    // A permit without a verdict is that of a call that was cut off.
+                    Fault::CutOff => {}
+                }
+                Err(error)
+            }
+        }
+    }
+}
