@@ -25,15 +25,23 @@ pub(crate) struct Count {
     pub(crate) calls: u64,
 }
 
+fn word<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
 // === impl Counts ===
 
 impl Counts {
-    /// Counts the call whose headers these are. A call that is not part of a drill is not counted.
-    pub(crate) fn call(&self, headers: &HeaderMap) {
-        let word = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        if let (Some(route), Some(phase)) =
-            (word(ROUTE).and_then(Route::from_name), word(PHASE).and_then(Phase::from_name))
-        {
+    /// Counts a call that the gateway forwards, whose headers these are.
+    pub(crate) fn forwarded(&self, headers: &HeaderMap) {
+        if let Some(route) = word(headers, ROUTE).and_then(Route::from_name) {
+            self.call(route, headers);
+        }
+    }
+
+    /// Counts a call that took a route. One that is not part of a drill is not counted.
+    pub(crate) fn call(&self, route: Route, headers: &HeaderMap) {
+        if let Some(phase) = word(headers, PHASE).and_then(Phase::from_name) {
             self.add(Count { route, phase, calls: 1 });
         }
     }

@@ -1,20 +1,24 @@
-//! The drill: load on the gateway, an upstream that goes through its outages, and at the end the report.
+//! The drill: load on the gateway, dependencies that go through their outages one after the other, and at the end the
+//! report.
 
 use std::io::{Write, stdout};
+use std::net::SocketAddr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::http::uri::Authority;
 use clap::Args;
+use mainstay::breaker::Breaker;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
+use crate::cache::Cache;
 use crate::counts::Counts;
-use crate::gateway::{self, TIMEOUT};
+use crate::gateway::{self, Sent, TIMEOUT};
 use crate::guard;
 use crate::load::Load;
 use crate::outage::Outage;
-use crate::phase::{Kind, Phase};
-use crate::report::{Report, Seen, Span};
+use crate::phase::{Dependency, Kind};
+use crate::report::{Part, Report, Seen, Span};
 use crate::timeline::Timeline;
 
 /// As many files as the highest rate needs: each call that waits holds three sockets of this process.
@@ -22,7 +26,7 @@ const FILES: u64 = 4_096;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How long each of the seven phases takes, in seconds: 3 to 10
+    /// How long each of the phases takes, in seconds: 3 to 10
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(3..=10))]
     seconds_per_phase: u32,
     /// Calls a second on each of the two routes: 100 to 300
@@ -36,50 +40,102 @@ pub(crate) struct Options {
 /// Runs the drill and prints its report. Returns whether the drill passed.
 pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     raise_file_limit();
-    let mut outage = Outage::prepare().await?;
-    let breaker = guard::breaker(TIMEOUT)?;
-    let sent = Counts::default();
-    let upstream = Authority::try_from(outage.address().to_string())?;
+    let upstream =
+        Subject::prepare(Dependency::Upstream).await?.context("the upstream is part of this program")?;
+    let redis = Subject::prepare(Dependency::Redis).await?;
+    let cache = match &redis {
+        Some(Subject { outage: Outage::Redis(server), breaker, .. }) => {
+            Some(Cache::connect(&server.url(), breaker.clone()).await?)
+        }
+        _ => None,
+    };
+    let Outage::Upstream(process) = &upstream.outage else { bail!("the upstream is a process") };
+    let authority = Authority::try_from(process.address().to_string())?;
     let listener = TcpListener::bind("127.0.0.1:0").await.context("the gateway cannot listen")?;
     let gateway = listener.local_addr()?;
-    let router = gateway::router(upstream, breaker.clone(), sent.clone());
+    let sent = Sent::default();
+    let router = gateway::router(authority, upstream.breaker.clone(), cache, sent.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let Options { rate, seconds_per_phase: seconds, json } = options;
-    let phases = Phase::ALL.len();
-    eprintln!("{rate} calls a second on each of two routes, {phases} phases of {seconds} s");
-    let timeline = Timeline::follow(&breaker);
-    let mut load = Load::new(gateway, rate);
-    let mut spans = Vec::new();
-    for (index, phase) in Phase::ALL.into_iter().enumerate() {
-        if phase.kind() == Kind::Outage {
-            // Let the calls of the phase before come home, or they would fail in its name.
-            load.settle().await?;
-        }
-        let touched = load.now();
-        outage.enter(phase).await?;
-        let begin = load.now();
-        let progress = format!("[{}/{phases}] {}: {}", index + 1, phase.name(), phase.story());
-        eprintln!("{:>8.3} s  {progress}", begin.as_secs_f64());
-        load.run(phase, seconds).await?;
-        spans.push(Span { phase, touched, begin, end: load.now() });
+    let mut parts = vec![upstream.go_through(gateway, &sent.upstream, &options).await?];
+    if let Some(redis) = redis {
+        parts.push(redis.go_through(gateway, &sent.redis, &options).await?);
     }
-    load.settle().await?;
-
-    let report = Report::new(Seen {
-        spans: &spans,
-        calls: load.calls(),
-        events: timeline.events(),
-        sent: &sent,
-        arrived: &outage.arrived().await?,
-    })?;
-    if json {
+    let report = Report::new(parts);
+    if options.json {
         eprintln!("{report}");
         writeln!(stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         writeln!(stdout(), "{report}")?;
     }
     Ok(report.passed)
+}
+
+/// A dependency that is put through its outages, with the breaker before it.
+struct Subject {
+    dependency: Dependency,
+    outage: Outage,
+    breaker: Breaker,
+}
+
+// === impl Subject ===
+
+impl Subject {
+    /// None where its server is not installed, which is said.
+    async fn prepare(dependency: Dependency) -> anyhow::Result<Option<Self>> {
+        match Outage::prepare(dependency).await? {
+            Ok(outage) => {
+                let breaker = guard::breaker(dependency.name(), TIMEOUT)?;
+                Ok(Some(Self { dependency, outage, breaker }))
+            }
+            Err(missing) => {
+                eprintln!("the drill goes without {}: {missing}", dependency.name());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Load on the gateway while the dependency goes through its phases.
+    async fn go_through(
+        mut self,
+        gateway: SocketAddr,
+        sent: &Counts,
+        options: &Options,
+    ) -> anyhow::Result<Part> {
+        let &Options { rate, seconds_per_phase: seconds, .. } = options;
+        let phases = self.dependency.phases();
+        eprintln!(
+            "{}: {rate} calls a second on each of two routes, {} phases of {seconds} s",
+            self.dependency.name(),
+            phases.len()
+        );
+        let timeline = Timeline::follow(&self.breaker);
+        let mut load = Load::new(gateway, self.dependency.path(), rate);
+        let mut spans = Vec::new();
+        for (index, &phase) in phases.iter().enumerate() {
+            if phase.kind() == Kind::Outage {
+                // Let the calls of the phase before come home, or they would fail in its name.
+                load.settle().await?;
+            }
+            let touched = load.now();
+            self.outage.enter(phase).await?;
+            let begin = load.now();
+            let progress = format!("[{}/{}] {}: {}", index + 1, phases.len(), phase.name(), phase.story());
+            eprintln!("{:>8.3} s  {progress}", begin.as_secs_f64());
+            load.run(phase, seconds).await?;
+            spans.push(Span { phase, touched, begin, end: load.now() });
+        }
+        load.settle().await?;
+        let arrived = self.outage.arrived().await?;
+        let seen = Seen {
+            spans: &spans,
+            calls: load.calls(),
+            events: timeline.events(),
+            sent,
+            arrived: arrived.as_ref(),
+        };
+        Part::new(self.dependency, seen)
+    }
 }
 
 /// Best effort: where it fails, the drill will say that it ran out of files.

@@ -1,5 +1,5 @@
 //! The gateway: two routes to one upstream, `/guarded` through the breaker and `/unguarded` past it, with the same
-//! client and the same time-out.
+//! client and the same time-out; and the same two to what is cached in a Redis.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use clap::Args;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
@@ -20,12 +21,13 @@ use tower::timeout::error::Elapsed;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
+use crate::cache::Cache;
 use crate::counts::{Counts, ROUTE};
 use crate::guard;
 use crate::phase::Route;
 use crate::timeline::Timeline;
 
-/// How long the gateway waits for the upstream, on both routes.
+/// How long the gateway waits for what it depends on, on both routes.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(750);
 
 #[derive(Debug, Args)]
@@ -33,6 +35,9 @@ pub(crate) struct Options {
     /// The upstream, as an http URL
     #[arg(long, default_value = "http://127.0.0.1:8081")]
     upstream: Uri,
+    /// A Redis, as a redis URL; without it there are no routes to it
+    #[arg(long)]
+    redis: Option<String>,
     /// The address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -43,6 +48,15 @@ struct Gateway {
     upstream: Authority,
     guarded: BoxCloneSyncService<Request, Response, BreakerError<Error>>,
     unguarded: BoxCloneSyncService<Request, Response, BoxError>,
+    cache: Option<Cache>,
+    sent: Sent,
+}
+
+/// What the gateway sent to each of its dependencies, or tried to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) upstream: Counts,
+    pub(crate) redis: Counts,
 }
 
 /// Serves until the process ends, and tells what the breaker does.
@@ -51,26 +65,39 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     ensure!(http, "the upstream is not an http URL: {}", options.upstream);
     let upstream = options.upstream.authority().cloned().context("the upstream's URL names no host")?;
 
-    let breaker = guard::breaker(TIMEOUT)?;
+    let breaker = guard::breaker("upstream", TIMEOUT)?;
     Timeline::follow(&breaker);
+    let cache = match &options.redis {
+        Some(url) => {
+            let breaker = guard::breaker("redis", TIMEOUT)?;
+            Timeline::follow(&breaker);
+            Some(Cache::connect(url, breaker).await?)
+        }
+        None => None,
+    };
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("the gateway cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
     println!("through the breaker:  http://{address}/guarded/work");
     println!("past the breaker:     http://{address}/unguarded/work");
-    axum::serve(listener, router(upstream, breaker, Counts::default())).await?;
+    if cache.is_some() {
+        println!(
+            "the same for Redis:   http://{address}/guarded/cached and http://{address}/unguarded/cached"
+        );
+    }
+    axum::serve(listener, router(upstream, breaker, cache, Sent::default())).await?;
     Ok(())
 }
 
-/// The gateway's routes. What it sends to the upstream is counted in `sent`.
-pub(crate) fn router(upstream: Authority, breaker: Breaker, sent: Counts) -> Router {
+/// The gateway's routes. What it sends is counted in `sent`.
+pub(crate) fn router(upstream: Authority, breaker: Breaker, cache: Option<Cache>, sent: Sent) -> Router {
     // A client for each route, so that the one's connections are of no use to the other.
     let client = || {
-        let sent = sent.clone();
+        let sent = sent.upstream.clone();
         ServiceBuilder::new()
             .map_request(move |request: Request| {
-                sent.call(request.headers());
+                sent.forwarded(request.headers());
                 request
             })
             .service(Client::builder(TokioExecutor::new()).build_http::<Body>())
@@ -86,11 +113,20 @@ pub(crate) fn router(upstream: Authority, breaker: Breaker, sent: Counts) -> Rou
         upstream,
         guarded: BoxCloneSyncService::new(guarded),
         unguarded: BoxCloneSyncService::new(unguarded),
+        cache,
+        sent,
     };
-    Router::new()
-        .nest("/guarded", Router::new().fallback(by_guarded))
-        .nest("/unguarded", Router::new().fallback(by_unguarded))
-        .with_state(gateway)
+    let guarded = Router::new().route("/cached", get(cached_by_guarded)).fallback(by_guarded);
+    let unguarded = Router::new().route("/cached", get(cached_by_unguarded)).fallback(by_unguarded);
+    Router::new().nest("/guarded", guarded).nest("/unguarded", unguarded).with_state(gateway)
+}
+
+async fn cached_by_guarded(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    gateway.cached(Route::Guarded, &headers).await
+}
+
+async fn cached_by_unguarded(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    gateway.cached(Route::Unguarded, &headers).await
 }
 
 async fn by_guarded(State(gateway): State<Gateway>, request: Request) -> Response {
@@ -125,6 +161,18 @@ fn failed(status: StatusCode, error: &dyn std::fmt::Display) -> Response {
 // === impl Gateway ===
 
 impl Gateway {
+    /// What Redis has.
+    async fn cached(&self, route: Route, headers: &HeaderMap) -> Response {
+        let Some(cache) = &self.cache else {
+            return failed(StatusCode::NOT_FOUND, &"no Redis is configured");
+        };
+        let answer = cache.get(route).await;
+        if answer.sent {
+            self.sent.redis.call(route, headers);
+        }
+        answer.response
+    }
+
     /// The request as it goes to the upstream.
     fn forward(&self, route: Route, mut request: Request) -> Result<Request, axum::http::Error> {
         let path = request.uri().path_and_query().cloned();
@@ -155,7 +203,7 @@ mod tests {
         let port = TcpSocket::new_v4().unwrap();
         port.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let upstream = port.local_addr().unwrap().to_string().parse().unwrap();
-        let gateway = router(upstream, guard::breaker(TIMEOUT).unwrap(), Counts::default());
+        let gateway = router(upstream, guard::breaker("upstream", TIMEOUT).unwrap(), None, Sent::default());
         let get = || gateway.clone().oneshot(Request::get("/guarded/work").body(Body::empty()).unwrap());
 
         for _ in 0..5 {

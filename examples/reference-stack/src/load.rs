@@ -47,6 +47,7 @@ pub(crate) struct Call {
 pub(crate) struct Load {
     client: Client<HttpConnector, Body>,
     gateway: SocketAddr,
+    path: &'static str,
     rate: u32,
     zero: Instant,
     in_flight: JoinSet<Call>,
@@ -56,11 +57,12 @@ pub(crate) struct Load {
 // === impl Load ===
 
 impl Load {
-    /// `rate` calls a second on each route of the gateway; times count from now.
-    pub(crate) fn new(gateway: SocketAddr, rate: u32) -> Self {
+    /// `rate` calls a second for a path on each route of the gateway; times count from now.
+    pub(crate) fn new(gateway: SocketAddr, path: &'static str, rate: u32) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
             gateway,
+            path,
             rate,
             zero: Instant::now(),
             in_flight: JoinSet::new(),
@@ -80,7 +82,7 @@ impl Load {
             let due = begin + Duration::from_secs(1) * call / self.rate;
             sleep_until(due).await;
             for route in Route::ALL {
-                let uri = format!("http://{}/{}/work", self.gateway, route.name());
+                let uri = format!("http://{}/{}{}", self.gateway, route.name(), self.path);
                 let request = Request::get(uri).header(PHASE, phase.name()).body(Body::empty())?;
                 self.send(route, phase, due, request);
             }

@@ -1,8 +1,9 @@
-//! A gateway in front of an upstream that fails, with and without a breaker between them; and a drill that measures
-//! the difference. `drill` plays everything by itself; `upstream` and `gateway` are its parts, to play with by hand.
+//! A gateway in front of an upstream and a Redis that fail, with and without a breaker between them; and a drill that
+//! measures the difference. `drill` plays everything by itself; `upstream` and `gateway` are its parts, to play with by hand.
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod counts;
 mod drill;
 mod gateway;
@@ -10,6 +11,7 @@ mod guard;
 mod load;
 mod outage;
 mod phase;
+mod process;
 mod report;
 mod table;
 mod timeline;
@@ -30,7 +32,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Kill, hang and break an upstream under load, and compare a guarded with an unguarded route to it
+    /// Kill, hang and break what a gateway depends on under load, and compare a guarded with an unguarded route
     ///
     /// Exits with 0 if the guarded route was better where it must be, with 1 if it was not, and with 2 if the drill
     /// could not run.

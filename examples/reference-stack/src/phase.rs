@@ -1,4 +1,4 @@
-//! The words of the drill: its two routes, and the seven phases that its upstream goes through.
+//! The words of the drill: its two routes, the dependencies behind them, and the phases that these go through.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,17 @@ pub(crate) enum Route {
     Unguarded,
 }
 
-/// What is being done to the upstream.
+/// What the gateway depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Dependency {
+    /// An HTTP server, in a process of its own.
+    Upstream,
+    /// A redis-server.
+    Redis,
+}
+
+/// What is being done to a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
@@ -29,9 +39,9 @@ pub(crate) enum Phase {
 pub(crate) enum Kind {
     /// Nothing is wrong, and nothing was.
     Calm,
-    /// The upstream fails: the breaker shall trip.
+    /// The dependency fails: the breaker shall trip.
     Outage,
-    /// The upstream is well again: the breaker shall close.
+    /// The dependency is well again: the breaker shall close.
     Recovery,
 }
 
@@ -52,11 +62,41 @@ impl Route {
     }
 }
 
+// === impl Dependency ===
+
+impl Dependency {
+    pub(crate) const ALL: [Self; 2] = [Self::Upstream, Self::Redis];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Redis => "redis",
+        }
+    }
+
+    /// What callers ask the gateway for, so that it asks this dependency.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Upstream => "/work",
+            Self::Redis => "/cached",
+        }
+    }
+
+    /// The phases that it goes through, in their order.
+    pub(crate) fn phases(self) -> &'static [Phase] {
+        match self {
+            Self::Upstream => &Phase::ALL,
+            // Redis can be killed and stopped; it has no switch that makes it err.
+            Self::Redis => &Phase::ALL_BUT_ERRORS,
+        }
+    }
+}
+
 // === impl Phase ===
 
 impl Phase {
     /// All phases, in the order of the drill.
-    pub(crate) const ALL: [Self; 7] = [
+    const ALL: [Self; 7] = [
         Self::Healthy,
         Self::Killed,
         Self::Restarted,
@@ -65,6 +105,9 @@ impl Phase {
         Self::Erroring,
         Self::Repaired,
     ];
+
+    const ALL_BUT_ERRORS: [Self; 5] =
+        [Self::Healthy, Self::Killed, Self::Restarted, Self::Hanging, Self::Resumed];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -82,16 +125,16 @@ impl Phase {
         Self::ALL.into_iter().find(|phase| phase.name() == name)
     }
 
-    /// What is done to the upstream when the phase begins.
+    /// What is done to the dependency when the phase begins.
     pub(crate) fn story(self) -> &'static str {
         match self {
-            Self::Healthy => "the upstream answers",
+            Self::Healthy => "it answers",
             Self::Killed => "SIGKILL: connections are refused",
             Self::Restarted => "a new process on the same port",
             Self::Hanging => "SIGSTOP: connections open, no answer comes",
             Self::Resumed => "SIGCONT: the same process goes on",
-            Self::Erroring => "the upstream answers 503",
-            Self::Repaired => "the upstream answers 200 again",
+            Self::Erroring => "it answers 503",
+            Self::Repaired => "it answers 200 again",
         }
     }
 

@@ -1,4 +1,4 @@
-//! Outages for real: the upstream runs as a child process that is killed, stopped, told to fail, and healed again.
+//! The upstream as a child process, which is killed, stopped, told to fail, and healed again.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The upstream's process, and what is done to it. Dropping it kills the process.
 #[derive(Debug)]
-pub(crate) struct Outage {
+pub(crate) struct Process {
     address: SocketAddr,
     child: Child,
     admin: Client<HttpConnector, Body>,
@@ -37,9 +37,9 @@ pub(crate) struct Outage {
     _port: Option<TcpSocket>,
 }
 
-// === impl Outage ===
+// === impl Process ===
 
-impl Outage {
+impl Process {
     /// Starts a healthy upstream on a free port.
     pub(crate) async fn prepare() -> anyhow::Result<Self> {
         let port = TcpSocket::new_v4()?;

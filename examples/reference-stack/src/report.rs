@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::counts::Counts;
 use crate::load::{Call, Outcome};
-use crate::phase::{Kind, Phase, Route};
+use crate::phase::{Dependency, Kind, Phase, Route};
 use crate::timeline::Event;
 use crate::verdict::{self, Verdict};
 
@@ -20,17 +20,17 @@ pub(crate) struct Seen<'a> {
     pub(crate) spans: &'a [Span],
     pub(crate) calls: &'a [Call],
     pub(crate) events: Vec<Event>,
-    /// What the gateway sent to the upstream, or tried to.
+    /// What the gateway sent to the dependency, or tried to.
     pub(crate) sent: &'a Counts,
-    /// What arrived there.
-    pub(crate) arrived: &'a Counts,
+    /// What arrived there, if that was counted.
+    pub(crate) arrived: Option<&'a Counts>,
 }
 
 /// When a phase was, since the drill began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) phase: Phase,
-    /// Before the upstream was touched.
+    /// Before the dependency was touched.
     pub(crate) touched: Duration,
     /// When that was done and the phase's load began.
     pub(crate) begin: Duration,
@@ -38,8 +38,17 @@ pub(crate) struct Span {
     pub(crate) end: Duration,
 }
 
+/// What was seen of every dependency.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    pub(crate) passed: bool,
+    pub(crate) dependencies: Vec<Part>,
+}
+
+/// What was seen of one dependency.
+#[derive(Debug, Serialize)]
+pub(crate) struct Part {
+    pub(crate) dependency: Dependency,
     pub(crate) passed: bool,
     pub(crate) phases: Vec<PhaseReport>,
     pub(crate) timeline: Vec<Event>,
@@ -57,7 +66,7 @@ pub(crate) struct PhaseReport {
     pub(crate) trips: usize,
     /// From the outage's begin until the breaker opened.
     pub(crate) time_to_trip_ms: Option<f64>,
-    /// From the upstream's recovery until the breaker closed.
+    /// From the dependency's recovery until the breaker closed.
     pub(crate) time_to_recover_ms: Option<f64>,
     pub(crate) guarded: Side,
     pub(crate) unguarded: Side,
@@ -77,21 +86,29 @@ pub(crate) struct Side {
     pub(crate) p99_once_open_ms: Option<f64>,
     /// The share of calls that succeeded once the breaker had closed again, in a recovery.
     pub(crate) success_once_closed: Option<f64>,
-    /// Calls that the gateway sent to the upstream, or tried to.
+    /// Calls that the gateway sent to the dependency, or tried to.
     pub(crate) sent: u64,
-    /// Calls that arrived at the upstream.
-    pub(crate) arrived: u64,
+    /// Calls that arrived there, by its own count.
+    pub(crate) arrived: Option<u64>,
 }
 
 // === impl Report ===
 
 impl Report {
-    pub(crate) fn new(seen: Seen<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn new(dependencies: Vec<Part>) -> Self {
+        Self { passed: dependencies.iter().all(|part| part.passed), dependencies }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn new(dependency: Dependency, seen: Seen<'_>) -> anyhow::Result<Self> {
         let phases = seen.spans.iter().map(|&span| PhaseReport::new(span, &seen));
         let phases: Vec<_> = phases.collect::<anyhow::Result<_>>()?;
         let verdicts = verdict::all(&phases);
         let passed = verdicts.iter().all(|verdict| verdict.passed);
-        Ok(Self { passed, phases, timeline: seen.events, verdicts })
+        Ok(Self { dependency, passed, phases, timeline: seen.events, verdicts })
     }
 }
 
@@ -147,7 +164,7 @@ impl Side {
             p99_once_open_ms: once_open.map(|latencies| quantile(&latencies, 0.99)),
             success_once_closed: recovered.and_then(|at| success(since(at + AFTERMATH))),
             sent: seen.sent.get(route, phase),
-            arrived: seen.arrived.get(route, phase),
+            arrived: seen.arrived.map(|arrived| arrived.get(route, phase)),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::phase::Kind;
-use crate::report::{PhaseReport, Report, Side, millis};
+use crate::report::{Part, PhaseReport, Report, Side, millis};
 
 /// The columns of the table: heading, width, and what stands there.
 type Column = (&'static str, usize, fn(&Side) -> String);
@@ -17,12 +17,26 @@ const COLUMNS: [Column; 9] = [
     ("p99 ms", 9, |side| format!("{:.1}", side.p99_ms)),
     ("p99 open", 10, |side| side.p99_once_open_ms.map_or("-".into(), |ms| format!("{ms:.1}"))),
     ("sent", 7, |side| side.sent.to_string()),
-    ("arrived", 8, |side| side.arrived.to_string()),
+    ("arrived", 8, |side| side.arrived.map_or("-".into(), |calls| calls.to_string())),
 ];
 
 // === impl Report ===
 
 impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.dependencies.iter().try_for_each(|part| write!(f, "{part}"))?;
+        let verdicts = || self.dependencies.iter().flat_map(|part| &part.verdicts);
+        let (all, failed) = (verdicts().count(), verdicts().filter(|verdict| !verdict.passed).count());
+        match failed {
+            0 => writeln!(f, "\nThe drill passed: {all} of {all}."),
+            _ => writeln!(f, "\nThe drill FAILED: {failed} of {all} were not so."),
+        }
+    }
+}
+
+// === impl Part ===
+
+impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.table(f)?;
         self.timeline(f)?;
@@ -30,8 +44,9 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl Part {
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n=== {}", self.dependency.name())?;
         write!(f, "\n{:<20}", "phase     route")?;
         for (heading, width, _) in COLUMNS {
             write!(f, "{heading:>width$}")?;
@@ -53,7 +68,7 @@ impl Report {
     }
 
     fn timeline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nWhat the breaker did, and why:\n")?;
+        writeln!(f, "\nWhat the breaker of {} did, and why:\n", self.dependency.name())?;
         let mut phases = self.phases.iter().peekable();
         for event in &self.timeline {
             while let Some(phase) = phases.next_if(|phase| phase.begin_ms <= millis(event.at)) {
@@ -74,12 +89,7 @@ impl Report {
             let word = if verdict.passed { "ok    " } else { "FAILED" };
             writeln!(f, "  {word}  {} ({})", verdict.must, verdict.was)?;
         }
-        let (all, failed) =
-            (self.verdicts.len(), self.verdicts.iter().filter(|verdict| !verdict.passed).count());
-        match failed {
-            0 => writeln!(f, "\nThe drill passed: {all} of {all}."),
-            _ => writeln!(f, "\nThe drill FAILED: {failed} of {all} were not so."),
-        }
+        Ok(())
     }
 }
 

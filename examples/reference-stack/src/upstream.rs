@@ -76,7 +76,7 @@ fn router() -> Router {
 }
 
 async fn work(State(upstream): State<Upstream>, headers: HeaderMap) -> (StatusCode, &'static str) {
-    upstream.arrived.call(&headers);
+    upstream.arrived.forwarded(&headers);
     tokio::time::sleep(WORK).await;
     if upstream.erroring.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "the upstream fails, as it was told to\n")

@@ -7,9 +7,9 @@ use crate::gateway::TIMEOUT;
 use crate::phase::{Kind, Phase};
 use crate::report::{PhaseReport, millis};
 
-/// How soon the breaker must have noticed, beyond the time-out that it must wait for while the upstream hangs.
+/// How soon the breaker must have noticed, beyond the time-out that it must wait for while the dependency hangs.
 const NOTICE_MS: f64 = 1_000.0;
-/// How soon after the upstream's recovery it must have closed; its longest open time is 2 s.
+/// How soon after the dependency's recovery it must have closed; its longest open time is 1 s, and the first probe of a Redis may find the news of its outage.
 const RECOVER_MS: f64 = 3_000.0;
 
 /// One thing that must be so, and whether it was.
@@ -66,7 +66,7 @@ fn outage(phase: &PhaseReport) -> Vec<Verdict> {
         },
         Verdict {
             passed: guarded.sent * share <= unguarded.sent,
-            must: must(phase, &format!("at most 1 in {share} calls goes to the upstream")),
+            must: must(phase, &format!("at most 1 in {share} calls goes to the dependency")),
             was: format!("{} of {}", guarded.sent, unguarded.sent),
         },
     ];
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::report::Side;
 
-    /// What a route without a breaker looks like while the upstream fails.
+    /// What a route without a breaker looks like while the dependency fails.
     fn failing() -> Side {
         Side {
             requests: 300,
@@ -122,7 +122,7 @@ mod tests {
             p99_once_open_ms: Some(755.0),
             success_once_closed: None,
             sent: 300,
-            arrived: 300,
+            arrived: Some(300),
         }
     }
 
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_breaker_that_keeps_calls_away_passes() {
-        let guarded = Side { rejected: 200, p99_once_open_ms: Some(3.0), sent: 80, arrived: 80, ..failing() };
+        let guarded =
+            Side { rejected: 200, p99_once_open_ms: Some(3.0), sent: 80, arrived: Some(80), ..failing() };
         let verdicts = all(&[hanging(guarded, Some(800.0))]);
         assert!(verdicts.iter().all(|verdict| verdict.passed), "{verdicts:?}");
     }
