@@ -1,0 +1,68 @@
+use std::time::Instant;
+
+use mainstay_redis::redis::aio::ConnectionLike;
+use mainstay_redis::redis::{AsyncCommands, Client, Cmd, Pipeline, RedisFuture, Value};
+use mainstay_redis::{Guarded, default_settings};
+use mainstay_testkit::RedisServer;
+use tokio::runtime::Runtime;
+
+use crate::{Effort, Failure, Once, Row, beside, breaker, typical};
+
+/// A connection that answers nil.
+struct Nil;
+
+impl ConnectionLike for Nil {
+    fn req_packed_command<'a>(&'a mut self, _: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async {
+            Once::default().await;
+            Ok(Value::Nil)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        _: &'a Pipeline,
+        _: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move { Ok(vec![Value::Nil; count]) })
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+pub(crate) fn row(runtime: &Runtime, effort: Effort) -> Result<Row, Failure> {
+    let get = mainstay_redis::redis::cmd("GET").arg("key").take();
+    let mut bare = Nil;
+    let mut guarded = Guarded::new(Nil, breaker(default_settings())?);
+    let (bare, guarded) = beside(
+        effort,
+        |calls| time(runtime, &mut bare, &get, calls),
+        |calls| time(runtime, &mut guarded, &get, calls),
+    );
+
+    let server = RedisServer::start()?;
+    let real = runtime.block_on(async {
+        let mut redis = Client::open(server.url())?.get_multiplexed_async_connection().await?;
+        redis.set::<_, _, ()>("key", "value").await?;
+        typical(effort, async || redis.get::<_, String>("key").await).await
+    })?;
+    Ok(Row { client: "redis", call: "GET", bare, guarded, real, budget: Some(0.02) })
+}
+
+fn time(
+    runtime: &Runtime,
+    connection: &mut impl ConnectionLike,
+    get: &Cmd,
+    calls: u64,
+) -> std::time::Duration {
+    runtime.block_on(async {
+        let begin = Instant::now();
+        for _ in 0..calls {
+            let _ = connection.req_packed_command(get).await;
+        }
+        begin.elapsed()
+    })
+}
