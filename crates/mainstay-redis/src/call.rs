@@ -1,11 +1,13 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use mainstay_breaker::{Breaker, Verdict};
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use tokio::time::{Timeout, timeout};
 
 use crate::answer::Answer;
-use crate::error::late;
+use crate::error::{late, no_timer};
 use crate::request::Request;
 use crate::{Guarded, WithDeadline};
 
@@ -35,7 +37,7 @@ where
         let admitted = request.admit(self.breaker)?;
         let result = match self.deadline {
             None => ask().await,
-            Some(deadline) => match tokio::time::timeout(deadline, ask()).await {
+            Some(deadline) => match bounded(deadline, ask())?.await {
                 Ok(result) => result,
                 Err(_) => {
                     admitted.cut_off();
@@ -46,6 +48,11 @@ where
         admitted.conclude(request, &result, self.judge);
         result
     }
+}
+
+/// Bounds a request. Tokio panics here, and only here, without a runtime whose timer is enabled.
+fn bounded<T>(deadline: Duration, ask: RedisFuture<'_, T>) -> RedisResult<Timeout<RedisFuture<'_, T>>> {
+    catch_unwind(AssertUnwindSafe(|| timeout(deadline, ask))).map_err(|_| no_timer())
 }
 
 // === impl Guarded ===

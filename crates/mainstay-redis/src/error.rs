@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use mainstay_breaker::{BreakerError, Name, Rejected};
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 
 /// A request that the guard dropped because its deadline had passed. It counted as a failure.
 ///
@@ -76,6 +76,12 @@ fn find<'a, T>(
 #[cold]
 pub(crate) fn refused(rejected: Rejected) -> RedisError {
     io::Error::new(io::ErrorKind::PermissionDenied, Carried(rejected)).into()
+}
+
+/// The error of a request with a deadline where nobody can tell the time. It says nothing about Redis.
+#[cold]
+pub(crate) fn no_timer() -> RedisError {
+    (ErrorKind::Client, "a deadline needs a tokio runtime with its timer enabled").into()
 }
 
 /// The error of a request whose deadline has passed. The driver takes it for one of its own time-outs.

@@ -63,10 +63,10 @@ pub type Judge = fn(&RedisError) -> Verdict;
 /// One per async request beyond the driver's own: the box that its trait demands. A blocking request allocates nothing.
 /// Each error that the guard makes (a rejection, a deadline) takes three more.
 ///
-/// # Panics
+/// # Runtime
 ///
-/// An async request with a deadline panics when it is polled outside a tokio runtime, or in one whose timer is not
-/// enabled, as the driver's own time-outs do. Without a deadline it needs neither.
+/// An async request with a deadline needs a tokio runtime with its timer enabled. Polled elsewhere it fails with an error
+/// of [`ErrorKind::Client`](redis::ErrorKind::Client), and is ignored. Without a deadline it needs neither.
 #[derive(Clone)]
 pub struct Guarded<C, F = Judge> {
     pub(crate) connection: C,

@@ -80,7 +80,8 @@
 //! It adds no retries, and does not hide the driver's: a cluster connection retries up to 16 times
 //! (`ClusterClientBuilder::retries`), all within one call and one deadline, and the last error counts once. It does not
 //! guard what is not a request on the connection: connecting, pub/sub and `MONITOR`, reached through
-//! [`get_mut`](Guarded::get_mut) or the client.
+//! [`get_mut`](Guarded::get_mut) or the client. It does not look behind the connection: an answer from the driver's
+//! client-side cache is a success, though Redis was not asked.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -25,7 +25,7 @@ fn a_malformed_url_is_refused_by_the_client() {
 
 #[tokio::test]
 async fn a_refused_first_connection_is_an_error_at_once() {
-    let client = Client::open(format!("redis://127.0.0.1:{}/", dead_port())).unwrap();
+    let client = Client::open(format!("redis://127.0.0.1:{}/", DEAD_PORT)).unwrap();
     let start = Instant::now();
     let error = client.get_multiplexed_async_connection().await.unwrap_err();
     assert!(error.is_connection_refusal());
@@ -42,7 +42,7 @@ fn lazy(port: u16, config: ConnectionManagerConfig) -> ConnectionManager {
 
 #[tokio::test]
 async fn a_lazy_manager_is_refused_at_its_first_use_and_each_refusal_counts() {
-    let manager = lazy(dead_port(), ConnectionManagerConfig::new().set_number_of_retries(0));
+    let manager = lazy(DEAD_PORT, ConnectionManagerConfig::new().set_number_of_retries(0));
     let breaker = breaker(3, LIMIT);
     let mut redis = Guarded::new(manager, breaker.clone()).deadline(LIMIT);
     for _ in 0..3 {
@@ -55,7 +55,7 @@ async fn a_lazy_manager_is_refused_at_its_first_use_and_each_refusal_counts() {
 
 #[tokio::test]
 async fn a_manager_that_retries_in_silence_is_cut_off_at_the_deadline() {
-    let mut redis = Guarded::new(lazy(dead_port(), ConnectionManagerConfig::new()), breaker(3, LIMIT));
+    let mut redis = Guarded::new(lazy(DEAD_PORT, ConnectionManagerConfig::new()), breaker(3, LIMIT));
     redis = redis.deadline(Duration::from_millis(50));
     let start = Instant::now();
     let error = redis.get::<_, Value>("key").await.unwrap_err();

@@ -185,6 +185,23 @@ async fn without_a_deadline_a_call_waits_for_ever() {
 }
 
 #[test]
+fn a_deadline_where_nobody_can_tell_the_time_is_an_error_and_says_nothing_about_redis() {
+    let breaker = breaker();
+    let mut redis = Guarded::new(Scripted::answering(Value::Okay), breaker.clone());
+    let nowhere = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = nowhere.block_on(redis.get::<_, Value>("key")).unwrap_err();
+    assert_eq!(error.kind(), redis::ErrorKind::Client);
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(outside) = redis.get::<_, Value>("key").as_mut().poll(&mut cx) else {
+        panic!("it fails at once");
+    };
+    assert_eq!(outside.unwrap_err().kind(), redis::ErrorKind::Client);
+    let totals = breaker.snapshot().totals;
+    assert_eq!((totals.failure, totals.cancelled), (0, 2));
+}
+
+#[test]
 fn without_a_deadline_no_runtime_is_needed() {
     let mut redis = Guarded::new(Scripted::answering(Value::Okay), breaker()).deadline(None);
     let mut call = redis.ping::<String>();

@@ -105,7 +105,7 @@ async fn a_replica_trips_it_for_writes_and_without_its_master_for_reads() {
     let mut redis = guarded(&server, touchy()).await;
     redis.set::<_, _, ()>("key", "value").await.unwrap();
     let mut bare = multiplexed(&server.url()).await;
-    redis::cmd("REPLICAOF").arg("127.0.0.1").arg(dead_port()).exec_async(&mut bare).await.unwrap();
+    redis::cmd("REPLICAOF").arg("127.0.0.1").arg(DEAD_PORT).exec_async(&mut bare).await.unwrap();
     assert_eq!(redis.get::<_, String>("key").await.unwrap(), "value");
     assert_trips(&mut redis, "READONLY", async |redis| redis.set("key", "value").await).await;
 
