@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use libfuzzer_sys::fuzz_target;
 use mainstay_breaker::Breaker;
+use mainstay_grpc::tonic;
 use tower::{Layer, Service, service_fn};
 
 #[derive(Clone)]
@@ -83,14 +84,14 @@ fuzz_target!(|bytes: &[u8]| {
     let sent = read(bytes);
     let (status, headers, frames) = (sent.status(), sent.headers().clone(), sent.body().0.len());
     let breaker = Breaker::new("fuzzed").expect("a valid name");
-    let guard = mainstay_grpc::client(breaker.clone());
-    let mut service = guard.layer(service_fn(move |_: Request<()>| {
+    let guard = mainstay_grpc::GrpcLayer::client(breaker.clone());
+    let mut service = guard.layer(service_fn(move |_: Request<tonic::body::Body>| {
         let sent = sent.clone();
         async move { Ok::<_, Infallible>(sent) }
     }));
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(service.poll_ready(cx).is_ready());
-    let Poll::Ready(Ok(response)) = pin!(service.call(Request::new(()))).poll(cx) else { panic!("it answers at once") };
+    let Poll::Ready(Ok(response)) = pin!(service.call(Request::new(tonic::body::Body::empty()))).poll(cx) else { panic!("it answers at once") };
     assert_eq!((response.status(), response.headers()), (status, &headers));
     let mut body = Box::pin(response.into_body());
     let mut passed = 0;

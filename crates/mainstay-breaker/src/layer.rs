@@ -81,7 +81,9 @@ impl<K, F> KeyedLayer<K, F> {
     /// ```
     ///
     /// Which breaker decides is known only with the request, so such a service is ready whenever the inner one is
-    /// ([`OnOpen::NotReady`] has no effect), and errors of the inner `poll_ready` are nobody's.
+    /// ([`OnOpen::NotReady`] has no effect), and errors of the inner `poll_ready` are nobody's. What the inner service reserved
+    /// when it became ready (a place in a buffer, a permit of a concurrency limit) stays reserved by this clone when the call
+    /// is rejected, until its next call or its drop: put such limits outside of it, or clone it for each call.
     pub fn keyed(set: Keyed<K>, key: F) -> Self {
         Self { guard: ByKey::new(set, key), options: Options::default() }
     }

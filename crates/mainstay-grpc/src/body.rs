@@ -151,7 +151,8 @@ impl Watch {
 
     /// Whether nothing has come for too long, which is a failure.
     fn too_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(longest) = self.calls.max_silence else { return false };
+        // What is judged already is not waited for: it may be no gRPC at all.
+        let (Some(longest), Some(_)) = (self.calls.max_silence, &self.permit) else { return false };
         let silence = match &mut self.silence {
             Some(silence) => {
                 if !self.silent {

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use http_body::Body;
 use mainstay_breaker::{CallPermit, Classified, Conclude, Rejected, Verdict};
-
 use tonic::Code;
 
 use crate::fault::Fault;
+use crate::refuse::TurnedAway;
 use crate::{Codes, GuardedBody, status};
 
 /// Takes the verdict on gRPC calls: from `grpc-status`, wherever it comes, or from the transport.
@@ -19,7 +20,7 @@ use crate::{Codes, GuardedBody, status};
 /// | `grpc-status` in the headers (an answer of trailers only) | by [`Codes`], at once |
 /// | `grpc-status` in the trailers | by [`Codes`], then |
 /// | the body ends, or is over from the start, without `grpc-status` | failure |
-/// | another HTTP status than 200, or another content type than gRPC's, without `grpc-status` | by [`Codes`], at once, as the code that the protocol has for it |
+/// | without `grpc-status`: another HTTP status than 200, or another content type than gRPC's | by [`Codes`], at once, as the protocol translates it |
 /// | the body breaks off, the stream or connection is reset | failure |
 /// | no response: refused, unreachable, reset, closed, time-out | failure |
 /// | no response, because the endpoint's address is invalid or the request could not be encoded | ignored |
@@ -37,14 +38,22 @@ use crate::{Codes, GuardedBody, status};
 pub struct Calls {
     pub(crate) codes: Codes,
     pub(crate) max_silence: Option<Duration>,
+    /// These are the answers of this side.
+    own: bool,
 }
 
 // === impl Calls ===
 
 impl Calls {
-    /// With the default [`Codes`], and as much silence as the peer likes.
+    /// For the calls that one makes: with [`Codes::new`], and as much silence as the peer likes.
     pub const fn new() -> Self {
-        Self { codes: Codes::new(), max_silence: None }
+        Self { codes: Codes::new(), max_silence: None, own: false }
+    }
+
+    /// For the calls that one answers: with [`Codes::server`]. Answers that are not gRPC (neither `grpc-status` nor its content
+    /// type: pages and metrics on the same port) are ignored, whatever their status.
+    pub const fn server() -> Self {
+        Self { codes: Codes::server(), max_silence: None, own: true }
     }
 
     /// Which codes fail.
@@ -71,15 +80,18 @@ impl Calls {
         let headers = response.headers();
         let code = match status::code(headers) {
             Some(code) => code,
+            None if self.own && !status::is_grpc(headers) => return Some(Classified::ignore()),
             None if response.status() != StatusCode::OK => status::code_of_http(response.status()),
-            // A page that somebody else put there; what would count as a message of it is none.
-            None if status::is_foreign(headers) => Code::Unknown,
+            // A page that somebody else put there; what would count as a message of it is none. Without a content type it is
+            // taken for gRPC, as tonic takes it.
+            None if headers.contains_key(CONTENT_TYPE) && !status::is_grpc(headers) => Code::Unknown,
             // Nothing will come that could say how it went.
             None if response.body().is_end_stream() => return Some(Classified::failure()),
             None => return None,
         };
         // Another breaker's rejection: it has counted what it knows, and nobody was asked.
-        if response.extensions().get::<Rejected>().is_some() {
+        let extensions = response.extensions();
+        if extensions.get::<TurnedAway>().is_some() || extensions.get::<Rejected>().is_some() {
             return Some(Classified::ignore());
         }
         Some(status::classify(&self.codes, code, headers))

@@ -93,8 +93,12 @@ impl GrpcLayer {
     /// For the calls that one answers: in [`Server::layer`](tonic::transport::Server::layer), or around one service of several
     /// with [`named_layer`](tonic::service::LayerExt::named_layer).
     ///
-    /// The verdicts are those on what this server itself answers, by [`Codes::server`]; a rejection goes to the client without a
+    /// The verdicts are those on what this server itself answers, by [`Calls::server`]; a rejection goes to the client without a
     /// word about the breaker. A call whose client went away is ignored, or a success once its answer had begun.
+    ///
+    /// tonic answers `INTERNAL` to a client whose message is missing or does not decode, and nothing tells that from a failure of
+    /// the handler. On a server that strangers reach, take `INTERNAL` out of the [`codes`](Self::codes), or let them in after a
+    /// look at who they are.
     ///
     /// `Server::timeout` and a client's own deadline drop the call from outside of this layer, which then cannot know why: it
     /// counts as cancelled. Let this layer's [`timeout`](Self::timeout) be the shorter one.
@@ -161,8 +165,7 @@ impl<G> GrpcLayer<Unavailable, G> {
     }
 
     fn of_server(layer: BreakerLayer<ErrorsAreFailures, PassError, G>) -> Self {
-        let calls = Calls::new().codes(Codes::server());
-        Self { layer: layer.refuse_with(Unavailable::unexplained()), calls }
+        Self { layer: layer.refuse_with(Unavailable::unexplained()), calls: Calls::server() }
     }
 }
 

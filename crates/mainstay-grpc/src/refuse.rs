@@ -56,6 +56,10 @@ const REJECTED: &str = "rejected by a circuit breaker";
 const CUT_OFF: &str = "no answer in time";
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
+/// Marks the response to a rejection, for layers around: nobody was asked, so it is no evidence. It names nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TurnedAway;
+
 // === impl Unavailable ===
 
 impl Unavailable {
@@ -64,7 +68,7 @@ impl Unavailable {
         Self { explained: true }
     }
 
-    /// For servers: the response tells nothing but what goes over the wire.
+    /// For servers: the response tells nothing of the breaker, neither over the wire nor among its extensions.
     pub const fn unexplained() -> Self {
         Self { explained: false }
     }
@@ -78,6 +82,7 @@ impl<B, E> Refuse<Response<GuardedBody<B>>, E> for Unavailable {
         if let Some(after) = rejected.retry_after() {
             response.headers_mut().insert(status::RETRY_PUSHBACK, status::pushback_value(after));
         }
+        response.extensions_mut().insert(TurnedAway);
         if self.explained {
             response.extensions_mut().insert(rejected);
         }

@@ -37,9 +37,9 @@ pub(crate) fn code_of_http(status: StatusCode) -> Code {
     }
 }
 
-/// Whether the headers say that this is not gRPC. Without a content type it is taken for gRPC, as tonic takes it.
-pub(crate) fn is_foreign(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| !value.as_bytes().starts_with(b"application/grpc"))
+/// Whether the content type is one of gRPC's.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The verdict on a call that ended with this code, in these headers or trailers.

@@ -151,7 +151,7 @@ fn reading(peer: &Peer) -> Read {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_a_peer_sends_there_is_one_verdict_and_no_panic(peer in peer()) {

@@ -189,6 +189,7 @@ async fn a_call_that_its_caller_cancels_is_like_a_dropped_one() {
     handle.cancel();
     assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Code::Cancelled);
     assert_eq!(verdicts(&breaker), (1, 0, 1), "before it");
+    assert_eq!(breaker.snapshot().totals.cancelled, 1);
 }
 
 #[tokio::test]
@@ -201,6 +202,7 @@ async fn a_message_too_large_to_send_is_the_callers_mistake() {
         assert!(client.unary(large.clone()).await.is_err());
     }
     assert_eq!(verdicts(&breaker), (0, 0, 10));
+    assert_eq!(breaker.snapshot().totals.cancelled, 0);
     assert!(client.unary(Ask::default()).await.is_ok());
 }
 
@@ -216,7 +218,7 @@ async fn callers_mistakes_by_the_thousand_never_trip() {
         Code::PermissionDenied,
         Code::Unauthenticated,
     ];
-    for _ in 0..20 {
+    for _ in 0..10 {
         let calls = (0..100).map(|number| {
             let ask = Ask { headers: number % 2 == 0, ..status(mistakes[number % mistakes.len()]) };
             let mut client = client.clone();
@@ -225,7 +227,7 @@ async fn callers_mistakes_by_the_thousand_never_trip() {
         let statuses = join_all(calls).await;
         assert!(!statuses.iter().any(is_rejected), "{statuses:?}");
     }
-    assert_eq!(verdicts(&breaker), (2_000, 0, 0));
+    assert_eq!(verdicts(&breaker), (1_000, 0, 0));
     assert_eq!(breaker.state(), State::Closed);
 }
 

@@ -88,7 +88,7 @@ async fn the_layers_time_out() {
 async fn a_stream_that_falls_silent() {
     let server = GrpcServer::start().unwrap();
     let breaker = breaker();
-    let layer = GrpcLayer::client(breaker.clone()).max_silence(Duration::from_millis(300));
+    let layer = GrpcLayer::client(breaker.clone()).max_silence(Duration::from_secs(2));
     let mut client = client_of(endpoint(&server).connect_lazy(), layer);
     for _ in 0..3 {
         let mut stream = soon(client.server_stream(ten_minutes())).await.unwrap().into_inner();

@@ -65,6 +65,16 @@ async fn a_status_in_the_headers_decides_at_once() {
 }
 
 #[tokio::test]
+async fn callers_mistakes_by_the_thousand_never_trip() {
+    let breaker = Breaker::builder("test").settings(mainstay_grpc::default_settings()).build().unwrap();
+    for code in ["3", "5", "6", "7", "16"].into_iter().cycle().take(10_000) {
+        read(call(&breaker, stream([status(code)])).await.into_body()).await;
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(verdicts(&breaker), (10_000, 0, 0));
+}
+
+#[tokio::test]
 async fn a_body_that_ends_without_a_status_is_a_failure() {
     assert_eq!(verdict_of(stream([])).await, FAILURE);
     assert_eq!(verdict_of(stream([MESSAGE])).await, FAILURE);
@@ -185,6 +195,30 @@ async fn a_page_that_somebody_else_put_there_is_no_message() {
 }
 
 #[tokio::test]
+async fn what_a_server_answers_beside_grpc_is_ignored() {
+    async fn on_a_server(
+        http: u16,
+        headers: &[(&'static str, &'static str)],
+        steps: Vec<Step>,
+    ) -> (u64, u64, u64) {
+        let breaker = breaker();
+        let mut answer = response(headers, Script::new(steps));
+        *answer.status_mut() = StatusCode::from_u16(http).unwrap();
+        read(call_with(GrpcLayer::server(breaker.clone()), answer).await.into_body()).await;
+        verdicts(&breaker)
+    }
+    let grpc = [("content-type", "application/grpc")];
+    let page = [("content-type", "text/plain")];
+    assert_eq!(on_a_server(200, &page, vec![Step::Data(b"up 1")]).await, IGNORED);
+    assert_eq!(on_a_server(500, &page, vec![]).await, IGNORED);
+    assert_eq!(on_a_server(405, &[], vec![]).await, IGNORED);
+    assert_eq!(on_a_server(200, &grpc, vec![MESSAGE]).await, FAILURE);
+    assert_eq!(on_a_server(200, &grpc, vec![MESSAGE, status("0")]).await, SUCCESS);
+    assert_eq!(on_a_server(503, &grpc, vec![]).await, FAILURE);
+    assert_eq!(on_a_server(200, &[("grpc-status", "13")], vec![]).await, FAILURE);
+}
+
+#[tokio::test]
 async fn a_call_dropped_after_its_first_message_is_a_success() {
     let breaker = breaker();
     let mut body = call(&breaker, stream([MESSAGE, Step::Wait])).await.into_body();
@@ -297,6 +331,13 @@ async fn a_rejection_by_another_breaker_is_no_evidence() {
     let answer = service.oneshot(Request::new(())).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "14");
     assert_eq!(verdicts(&outer), (0, 0, 2), "as a response");
+
+    let rejecting = GrpcLayer::server(inner.clone())
+        .layer(service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(Script::default()))));
+    let service = GrpcLayer::server(outer.clone()).layer(rejecting);
+    let answer = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "14");
+    assert_eq!(verdicts(&outer), (0, 0, 3), "as a response that names nobody");
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ async fn a_client_that_goes_away_is_not_the_servers_failure() {
     until("the server has heard of it", || verdicts(&breaker) == (1, 0, 0)).await;
 
     let call = client.unary(real::hang());
-    assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_secs(1), call).await.is_err());
     until("the server has heard of it", || verdicts(&breaker) == (1, 0, 1)).await;
 }
 

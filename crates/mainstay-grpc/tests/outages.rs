@@ -72,13 +72,13 @@ async fn a_server_killed_under_load_trips_the_breaker_and_keeps_nobody_waiting()
     until("calls are rejected", || breaker.snapshot().totals.rejected > 500).await;
     // Three in a row opened it; those that were under way then failed too.
     assert_eq!(breaker.snapshot().recent.len(), 1);
-    let failures = verdicts(&breaker).1;
-    assert!((3..3 + TASKS).contains(&failures), "{failures}");
-
     stop.store(true, Ordering::Relaxed);
     for task in tasks {
         soon(task).await.unwrap();
     }
+    // A success that was under way when the server died may have come late, and begun the run anew.
+    let failures = verdicts(&breaker).1;
+    assert!((3..3 + 2 * TASKS).contains(&failures), "{failures}");
     assert!(longest.load(Ordering::Relaxed) < (DEADLINE + Duration::from_secs(5)).as_millis() as u64);
 
     let mut rejections = Vec::new();
@@ -182,7 +182,7 @@ async fn pings_find_out_that_nobody_is_there_for_a_stream() {
     let endpoint = Endpoint::from_shared(server.url_at(proxy.addr())).unwrap();
     let pinging = endpoint
         .http2_keep_alive_interval(Duration::from_millis(100))
-        .keep_alive_timeout(Duration::from_secs(1));
+        .keep_alive_timeout(Duration::from_secs(3));
     let mut client = client_of(pinging.connect_lazy(), GrpcLayer::client(breaker.clone()));
     let mut stream = client.server_stream(real::ten_minutes()).await.unwrap().into_inner();
     assert!(stream.message().await.unwrap().is_some());

@@ -11,9 +11,9 @@ use crate::tail::Tail;
 pin_project! {
     /// The body of a response whose call is not over before the body is.
     ///
-    /// It passes everything on: frames, trailers, errors, the size. The call's verdict is recorded when the body ends or
-    /// is dropped (then the head's verdict stands) or breaks off (a failure). One that is neither read nor dropped holds
-    /// no probe slot, only a handle to its breaker.
+    /// It passes everything on: frames, trailers, errors, the size. The call's verdict is recorded when the body ends
+    /// or is dropped (then the head's verdict stands), or when it breaks off (a failure). One that is neither read nor
+    /// dropped holds no probe slot, only a handle to its breaker.
     ///
     /// It allocates nothing.
     pub struct GuardedBody<B: Body> {

@@ -1,6 +1,6 @@
 use http::{Extensions, HeaderMap, Response, StatusCode};
 use http_body::Body;
-use mainstay_breaker::{CallPermit, Classified, Clock, Conclude, Verdict};
+use mainstay_breaker::{CallPermit, Classified, Clock, Conclude, Rejected, Verdict};
 
 use crate::head::Side;
 use crate::tail::Tail;
@@ -10,7 +10,7 @@ use crate::{GuardedBody, Head, JudgeError, JudgeHead, Usual};
 /// gives the breaker to conclude calls with.
 ///
 /// - An error is judged by `F`; see [`JudgeError`].
-/// - A head is judged by `J`; see [`JudgeHead`]. If it fails, or if there is no body, that is the verdict.
+/// - A head is judged by `J`; see [`JudgeHead`]. The answer of another breaker that rejected the call is ignored. If it fails, or if there is no body, that is the verdict.
 /// - Otherwise the head counts as the answer: it frees the probe's slot, and it ends the time that makes a call slow.
 ///   The verdict follows with the body: see [`GuardedBody`].
 ///
@@ -60,6 +60,10 @@ impl<J, F> Exchanges<J, F> {
     where
         J: JudgeHead,
     {
+        // Another breaker's rejection: nobody was asked, and it has counted what it knows.
+        if extensions.get::<Rejected>().is_some() {
+            return Classified::ignore();
+        }
         self.heads.judge(&Head::new(status, headers, extensions, &self.clock, self.side))
     }
 }

@@ -32,10 +32,12 @@ use crate::{Exchanges, GuardedBody, Host, HttpLayer, JudgeError, JudgeHead, Usua
 /// # }
 /// ```
 ///
-/// Redirects that the client follows are part of one call: the breaker is that of the first URL, and the last response is judged.
+/// Redirects that the client follows are part of one call: the breaker is that of the first URL, and the last response
+/// is judged.
 ///
-/// A response with a body that is not judged by its head is put together anew around the guarded body, which takes
-/// reqwest three boxes and a copy of the URL; there is no other way in.
+/// A response whose body has a say is put together anew around the guarded body, which takes reqwest six allocations:
+/// three boxes around the body, and three for the URL. There is no other way in. All that a response tells stays as it
+/// was: status, version, headers, URL, remote address, length, extensions.
 pub struct GuardedClient<J = Usual, F = Usual, G = One>(
     BreakerService<Client, Exchanges<J, F>, PassError, G>,
 );
@@ -125,11 +127,15 @@ where
 
 /// The response around a guarded body.
 fn guarded(response: Response, tail: Tail) -> Response {
-    // The URL is no part of an `http::Response`; it comes along among the extensions.
-    let url = http::Response::builder().url(response.url().clone()).body(());
+    let url = response.url().clone();
     let (mut parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-    if let Ok(url) = url {
-        parts.extensions.extend(url.into_parts().0.extensions);
+    // The URL is no part of an `http::Response`. It comes along among the extensions, where only a builder can put it.
+    let mut builder = http::Response::builder();
+    if let Some(extensions) = builder.extensions_mut() {
+        std::mem::swap(extensions, &mut parts.extensions);
+    }
+    if let Ok(marked) = builder.url(url).body(()) {
+        parts.extensions = marked.into_parts().0.extensions;
     }
     let body = reqwest::Body::wrap(GuardedBody::new(body, tail));
     Response::from(http::Response::from_parts(parts, body))

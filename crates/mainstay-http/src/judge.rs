@@ -35,9 +35,11 @@ pub trait JudgeError<E> {
 /// Judges where nobody knows better.
 ///
 /// Heads by [`Head::usual`]. Every error is a failure, except (feature `hyper`) what is known to be the caller's own
-/// mistake or choice, which is ignored: a request without an absolute URI, with an unsupported method, version or scheme, or whose
-/// own body failed, in the errors of hyper-util's client, hyper and reqwest, also in boxes and among the sources; and of
-/// reqwest's errors those of building a request and of its redirect policy.
+/// mistake or choice, which is ignored, like the rejections of other breakers:
+///
+/// - a request without an absolute URI, with an unsupported method, version or scheme, or whose own body failed before the head was in: in the
+///   errors of hyper-util's client, hyper and reqwest, among their sources, and in boxes (`Box<dyn Error + Send + Sync>`);
+/// - of reqwest's errors also those of building a request and of its redirect policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usual;
 
@@ -59,7 +61,7 @@ where
 
 impl<E: 'static> JudgeError<E> for Usual {
     fn judge(&self, error: &E) -> Classified {
-        if transport::is_callers(error) { Verdict::Ignore.into() } else { Verdict::Failure.into() }
+        if transport::says_nothing(error) { Verdict::Ignore.into() } else { Verdict::Failure.into() }
     }
 }
 

@@ -2,11 +2,12 @@ use std::fmt;
 use std::time::Duration;
 
 use mainstay_breaker::{
-    Breaker, BreakerLayer, BreakerService, ByKey, Keyed, OnOpen, One, PassError, Rejected, RespondWith,
+    Breaker, BreakerLayer, BreakerService, ByKey, Classified, ErrorsAreFailures, Keyed, OnOpen, One,
+    PassError, Rejected, RespondWith,
 };
 use tower_layer::Layer;
 
-use crate::{Addressed, Exchanges, Host, Problem, Usual};
+use crate::{Addressed, Exchanges, Head, Host, Problem, Usual};
 
 /// Wraps HTTP services with a breaker: tower services that answer with `http::Response`s of any body, or with
 /// `reqwest::Response`s. The response's body becomes a [`GuardedBody`](crate::GuardedBody).
@@ -17,7 +18,7 @@ use crate::{Addressed, Exchanges, Host, Problem, Usual};
 #[derive(Clone)]
 pub struct HttpLayer<J = Usual, F = Usual, R = PassError, G = One> {
     /// Everything but the judgement, which can be changed until the layer is used.
-    layer: BreakerLayer<mainstay_breaker::ErrorsAreFailures, R, G>,
+    layer: BreakerLayer<ErrorsAreFailures, R, G>,
     exchanges: Exchanges<J, F>,
 }
 
@@ -67,8 +68,8 @@ impl HttpLayer<Usual, Usual, Problem> {
 }
 
 impl<K, C> HttpLayer<Usual, Usual, Problem, ByKey<K, C>> {
-    /// Around a server: a breaker for each key of the requests, such as the matched route. What a request brings of its own is no good
-    /// key: whoever sends it could make as many as he likes.
+    /// Around a server: a breaker for each key of the requests, such as the matched route. What a request brings of its
+    /// own is no good key: whoever sends it could make as many as he likes.
     pub fn server_keyed(set: Keyed<K>, key: C) -> Self {
         let exchanges = Exchanges::of_server(set.clock());
         Self { layer: BreakerLayer::keyed(set, key).refuse_with(Problem), exchanges }
@@ -76,19 +77,19 @@ impl<K, C> HttpLayer<Usual, Usual, Problem, ByKey<K, C>> {
 }
 
 impl<J, F, R, G> HttpLayer<J, F, R, G> {
-    /// Who judges the heads of responses: see [`JudgeHead`](crate::JudgeHead). Default: [`Head::usual`](crate::Head::usual). It is cloned for every
-    /// call, so put what is large behind an `Arc`.
+    /// Who judges the heads of responses: a closure over [`&Head`](Head) that returns a
+    /// [`Verdict`](mainstay_breaker::Verdict) or a [`Classified`]; see [`JudgeHead`](crate::JudgeHead). Default:
+    /// [`Head::usual`]. It is cloned for every call, so put what is large behind an `Arc`.
     pub fn judge<K, C>(self, heads: K) -> HttpLayer<K, F, R, G>
     where
-        K: Fn(&crate::Head<'_>) -> C + Clone,
-        C: Into<mainstay_breaker::Classified>,
+        K: Fn(&Head<'_>) -> C + Clone,
+        C: Into<Classified>,
     {
         HttpLayer { layer: self.layer, exchanges: self.exchanges.judge(heads) }
     }
 
     /// Who judges the inner service's errors: a closure over `&Error` that returns a
-    /// [`Verdict`](mainstay_breaker::Verdict) or a [`Classified`](mainstay_breaker::Classified). Default: [`Usual`]. It
-    /// is cloned for every call.
+    /// [`Verdict`](mainstay_breaker::Verdict) or a [`Classified`]. Default: [`Usual`]. It is cloned for every call.
     pub fn judge_errors<D>(self, errors: D) -> HttpLayer<J, D, R, G> {
         HttpLayer { layer: self.layer, exchanges: self.exchanges.judge_errors(errors) }
     }

@@ -78,3 +78,8 @@ pub use http_body;
 pub use hyper_util;
 #[cfg(feature = "reqwest")]
 pub use reqwest;
+
+/// The README's example.
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

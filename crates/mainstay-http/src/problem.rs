@@ -21,8 +21,15 @@ use crate::{GuardedBody, retry_after};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Problem;
 
-const REJECTED: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"The service cannot take this request now. Please try again later."}"#;
-const TIMED_OUT: &str = r#"{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"The request took too long and was given up. It may have been carried out in part."}"#;
+const REJECTED: &str = concat!(
+    r#"{"type":"about:blank","title":"Service Unavailable","status":503,"#,
+    r#""detail":"The service cannot take this request now. Please try again later."}"#,
+);
+
+const TIMED_OUT: &str = concat!(
+    r#"{"type":"about:blank","title":"Gateway Timeout","status":504,"#,
+    r#""detail":"The request took too long and was given up. It may have been carried out in part."}"#,
+);
 
 impl<B, E> Refuse<Response<GuardedBody<B>>, E> for Problem
 where

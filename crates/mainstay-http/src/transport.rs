@@ -1,22 +1,18 @@
 //! Whose fault an error is.
 
 use std::any::Any;
-
-#[cfg(feature = "hyper")]
 use std::error::Error;
 
-/// Whether an error is known to be of the caller's making.
-#[cfg(not(feature = "hyper"))]
-pub(crate) fn is_callers(_: &dyn Any) -> bool {
-    false
-}
+use mainstay_breaker::{BreakerError, Rejected};
 
-/// Whether an error is known to be of the caller's making.
-#[cfg(feature = "hyper")]
-pub(crate) fn is_callers(error: &dyn Any) -> bool {
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Whether an error is known to say nothing about the dependency: it is of the caller's making, or another breaker's
+/// rejection, which has counted what it knows.
+pub(crate) fn says_nothing(error: &dyn Any) -> bool {
     let mut link = as_error(error);
     while let Some(error) = link {
-        if is_callers_by_itself(error) {
+        if error.is::<Rejected>() || is_callers(error) {
             return true;
         }
         link = error.source();
@@ -24,30 +20,48 @@ pub(crate) fn is_callers(error: &dyn Any) -> bool {
     false
 }
 
-/// The error types that drivers return, and the box that layers put them in.
-#[cfg(feature = "hyper")]
+/// The error types that drivers return, the box that layers put them in, and what a guard in between makes of them.
 fn as_error(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
-    if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+    #[cfg(feature = "hyper")]
+    if let Some(error) = guarded::<hyper_util::client::legacy::Error>(error, |error| error) {
         return Some(error);
     }
-    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+    #[cfg(feature = "hyper")]
+    if let Some(error) = guarded::<hyper::Error>(error, |error| error) {
         return Some(error);
     }
     #[cfg(feature = "reqwest")]
-    if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+    if let Some(error) = guarded::<reqwest::Error>(error, |error| error) {
         return Some(error);
     }
-    let boxed = error.downcast_ref::<Box<dyn Error + Send + Sync>>()?;
-    Some(&**boxed)
+    guarded::<BoxError>(error, |error| &**error)
+}
+
+/// The error itself, or what a [`BreakerError`] of it has inside.
+fn guarded<E: 'static>(
+    error: &dyn Any,
+    show: impl FnOnce(&E) -> &(dyn Error + 'static),
+) -> Option<&(dyn Error + 'static)> {
+    match error.downcast_ref::<BreakerError<E>>() {
+        Some(BreakerError::Rejected(rejected)) => Some(rejected),
+        Some(BreakerError::Inner(error)) => Some(show(error)),
+        Some(_) => None,
+        None => error.downcast_ref().map(show),
+    }
+}
+
+#[cfg(not(feature = "hyper"))]
+fn is_callers(_: &(dyn Error + 'static)) -> bool {
+    false
 }
 
 #[cfg(feature = "hyper")]
-fn is_callers_by_itself(error: &(dyn Error + 'static)) -> bool {
+fn is_callers(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
         // It does not show its kind. Everything that the network did to it has a source or is from connecting; what has
-        // none was refused before anything was sent.
+        // none was refused before anything was sent, but for a connect that another one made superfluous.
         return match error.source() {
-            None => !error.is_connect(),
+            None => !error.is_connect() && error.to_string() != "client error (Canceled)",
             Some(source) => error.is_connect() && is_unsupported_url(source),
         };
     }

@@ -79,8 +79,7 @@ fn a_problem_allocates_a_few_headers_and_a_note() {
     let answer = |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::new(bytes::Bytes::new()))));
     let request = Request::get("/").body(()).unwrap();
     let count = allocations(HttpLayer::server(breaker).layer(service_fn(answer)), &request);
-    assert!(count <= 700, "{count} in 100 calls");
-    println!("a problem: {count} in 100 calls");
+    assert_eq!(count, 7 * 100);
 }
 
 #[cfg(feature = "reqwest")]
@@ -91,7 +90,7 @@ fn a_response_of_reqwest_is_put_together_anew_only_if_its_body_decides() {
     fn allocations(status: u16, body: &'static str, layered: bool) -> u64 {
         let breaker = Breaker::new("inventory").unwrap();
         let answer = move |(): ()| {
-            let response = http::Response::builder().status(status).body(body).unwrap();
+            let response = http::Response::builder().status(status).extension(1).body(body).unwrap();
             ready(Ok::<_, reqwest::Error>(reqwest::Response::from(response)))
         };
         let mut plain = service_fn(answer);
@@ -110,6 +109,6 @@ fn a_response_of_reqwest_is_put_together_anew_only_if_its_body_decides() {
     assert_eq!(beyond(204, ""), 0);
     assert_eq!(beyond(404, ""), 0);
     let anew = beyond(200, "hello");
-    println!("put together anew: {anew}");
-    assert!(anew <= 8, "{anew}");
+    // Three boxes around the body, and the URL three times: a copy, its way through the extensions, its place.
+    assert_eq!(anew, 6);
 }

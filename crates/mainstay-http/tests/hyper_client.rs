@@ -1,4 +1,5 @@
 //! hyper-util's client behind the layer, against a real server.
+#![cfg(feature = "hyper")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod scripted;
@@ -264,6 +265,19 @@ async fn a_request_that_cannot_be_sent_is_the_callers_mistake() {
     }
     assert_eq!(breaker.state(), State::Closed);
     assert_eq!(totals(&breaker), [0, 0, 1000, 0]);
+}
+
+#[tokio::test]
+async fn the_callers_mistake_is_known_in_a_box_too_and_an_outage_is_none() {
+    let mut server = HttpServer::start().unwrap();
+    server.kill().unwrap();
+    let (breaker, _) = breaker(9);
+    let boxed = ServiceBuilder::new().map_err(BoxError::from).service(hyper());
+    let mut client = ServiceBuilder::new().layer(HttpLayer::client(breaker.clone())).service(boxed);
+    for uri in ["/status/200".to_owned(), server.url()] {
+        client.ready().await.unwrap().call(request(Method::GET, uri, none())).await.unwrap_err();
+    }
+    assert_eq!(totals(&breaker), [0, 1, 1, 0]);
 }
 
 #[tokio::test]

@@ -130,6 +130,23 @@ async fn a_date_opens_until_then_by_the_breakers_own_clock() {
 }
 
 #[tokio::test]
+async fn a_date_is_counted_from_the_systems_wall_clock_if_the_breakers_clock_is_the_systems() {
+    let breaker = Breaker::builder("wall")
+        .trip(Trip::consecutive_failures(1))
+        .open_for(OpenFor::fixed(OPEN))
+        .retry_after_cap(Duration::from_secs(86_400))
+        .build()
+        .unwrap();
+    let hour = Duration::from_secs(3600);
+    let mut away = answer(503, &[]);
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + hour);
+    away.headers_mut().insert(RETRY_AFTER, HeaderValue::from_str(&date).unwrap());
+    ask(&breaker, away).await.unwrap();
+    let wait = breaker.try_acquire().unwrap_err().retry_after().unwrap();
+    assert!(wait <= hour && wait > hour - Duration::from_secs(60), "{wait:?}");
+}
+
+#[tokio::test]
 async fn of_several_waits_the_longest_counts() {
     assert_eq!(open_time(answer(503, &["20", "60", "soon", "40"])).await, Duration::from_secs(60));
     let mixed = ["20", "Thu, 01 Jan 1970 00:17:10 GMT"];

@@ -16,8 +16,8 @@ use crate::verdict::breaks_connection;
 /// Dropped, it goes back to the pool if it is sound, and is closed at once if it is not. On its way back sqlx asks the
 /// server whether all is well, and waits for the answer as long as it takes, with the pool's permit in hand: a network
 /// that swallows packets just then would take one connection after the other out of the pool for good. So the guard
-/// takes it back itself, by the method that sqlx's own drop calls, and only as long as the acquire deadline lasts, or five
-/// seconds. It closes it by dropping it: no goodbye that might not get through, no task, no five seconds to wait for it.
+/// takes it back itself, by the method that sqlx's own drop calls, and only as long as the statement deadline lasts, or
+/// five seconds. It closes it by dropping it: no goodbye that might not get through, no task, no five seconds to wait for it.
 pub(crate) struct Lease<H: Borrow<GuardedPool>> {
     conn: PoolConnection<Postgres>,
     state: State,
@@ -108,7 +108,7 @@ impl<H: Borrow<GuardedPool>> Drop for Lease<H> {
             && self.state == State::Sound
             && let Ok(runtime) = Handle::try_current()
         {
-            let limit = guard.deadlines().acquire.min(LONGEST_RETURN);
+            let limit = guard.deadlines().statement.min(LONGEST_RETURN);
             runtime.spawn(async move { timeout(limit, back).await });
         }
     }

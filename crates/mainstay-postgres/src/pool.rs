@@ -88,8 +88,7 @@ impl GuardedPool {
     }
 
     /// How long a call may wait for a connection, whether the pool has none free, or one is being tested or opened. What
-    /// takes longer is a [`DeadlineExpired`](crate::DeadlineExpired) and a failure. It also bounds how long a connection
-    /// may be on its way back to the pool, if it is less than 5 s. Default: 2 s. [`Duration::MAX`] is none.
+    /// takes longer is a [`DeadlineExpired`](crate::DeadlineExpired) and a failure. Default: 2 s. [`Duration::MAX`] is none.
     ///
     /// When half of it has passed, and the guard has not lent all connections that the pool may open, one connect of the
     /// guard's own (never two at once) asks the server why, for the [source](std::error::Error::source) of the error: sqlx
@@ -107,6 +106,9 @@ impl GuardedPool {
     /// the server, from when it is first found silent until it says something: not while the caller is busy with a row.
     /// What takes longer is a [`DeadlineExpired`](crate::DeadlineExpired) and a failure, and the connection is closed.
     /// Default: 5 s. [`Duration::MAX`] is none.
+    ///
+    /// It also bounds the question whether all is well that sqlx asks on a connection's way back to the pool; there 5 s is the
+    /// most.
     ///
     /// The server is not told, and may go on with the statement until it wants to send something. Let it have a limit of
     /// its own, `statement_timeout`, somewhat longer than this one.
@@ -175,8 +177,9 @@ impl GuardedPool {
     /// The pool at this moment, for a health report.
     pub fn figures(&self) -> PoolFigures {
         let pool = self.pool();
-        // One after the other: what changes in between must not make less than none.
-        let (size, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+        // One after the other: what changes in between must not make less than none. For a moment sqlx itself counts one
+        // below none, which is a number beyond all others.
+        let (size, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(0));
         let idle = idle.min(size);
         let max = pool.options().get_max_connections();
         let waiters = self.shared.occupancy.waiters();
@@ -199,7 +202,8 @@ impl GuardedPool {
     }
 
     /// Closes the pool, as [`PgPool::close`] does: calls that wait for a connection, and all later ones, get
-    /// [`Error::PoolClosed`]; the future is done when all connections are back and closed.
+    /// [`Error::PoolClosed`]; the future is done when all connections are back and closed. It has no deadline: bound it
+    /// yourself where the network may swallow the goodbyes.
     pub fn close(&self) -> impl Future<Output = ()> + '_ {
         self.pool().close()
     }

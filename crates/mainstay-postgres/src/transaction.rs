@@ -91,6 +91,9 @@ impl<'t> GuardedTx<'t> {
 
     /// Commits the transaction, or releases the savepoint.
     ///
+    /// PostgreSQL answers the `COMMIT` of a transaction in which a statement failed by rolling it back, and to sqlx, which
+    /// does not look, that is `Ok`. Do not commit after an error.
+    ///
     /// # Errors
     ///
     /// A [deadline that passed](crate::timed_out), after which nobody knows whether it is committed; a

@@ -13,7 +13,11 @@ use mainstay_breaker::State;
 use mainstay_postgres::sqlx::{self, Executor, PgPool};
 use mainstay_postgres::{ConnectionGivenUp, GuardedPool, WaitedFor, timed_out};
 
+/// For what never comes in time.
 const SHORT: Duration = Duration::from_millis(200);
+
+/// For what comes in time even on a busy machine.
+const LONG: Duration = Duration::from_millis(1500);
 
 #[tokio::test]
 async fn they_are_two_seconds_and_five_unless_told_otherwise() {
@@ -86,7 +90,7 @@ async fn begin_and_commit_have_it_too() {
     .execute(&db)
     .await
     .unwrap();
-    let db = db.statement_deadline(SHORT);
+    let db = db.statement_deadline(LONG);
     let mut tx = db.begin().await.unwrap();
     sqlx::query("INSERT INTO dawdling VALUES (1)").execute(&mut tx).await.unwrap();
     assert!(timed_out(&tx.commit().await.unwrap_err()).is_some());
@@ -100,42 +104,38 @@ async fn begin_and_commit_have_it_too() {
 
 #[tokio::test]
 async fn a_long_answer_may_take_long_if_each_row_comes_in_time() {
-    let db = guard(&shared().url(), 1).statement_deadline(Duration::from_secs(2));
+    let db = guard(&shared().url(), 1).statement_deadline(LONG);
     let start = Instant::now();
     let rows =
         sqlx::query("SELECT pg_sleep(0.5), repeat('x', 20000) FROM generate_series(1, 6)").fetch_all(&db);
     assert_eq!(rows.await.unwrap().len(), 6);
-    assert!(start.elapsed() > Duration::from_secs(2));
+    assert!(start.elapsed() > LONG);
     assert_eq!((successes(&db), failures(&db)), (1, 0));
 }
 
 #[tokio::test]
 async fn a_caller_who_takes_his_time_with_the_rows_is_not_the_servers_fault() {
-    let db = guard(&shared().url(), 1).statement_deadline(Duration::from_millis(500));
+    let db = guard(&shared().url(), 1).statement_deadline(LONG);
     let sql = "SELECT repeat('x', 100000) FROM generate_series(1, 300)";
     let mut rows = sqlx::query(sql).fetch(&db);
-    for _ in 0..2 {
-        rows.next().await.unwrap().unwrap();
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-    }
-    assert_eq!(rows.try_collect::<Vec<_>>().await.unwrap().len(), 298);
+    rows.next().await.unwrap().unwrap();
+    tokio::time::sleep(LONG + LONG / 2).await;
+    assert_eq!(rows.try_collect::<Vec<_>>().await.unwrap().len(), 299);
     assert_eq!((successes(&db), failures(&db)), (1, 0));
 }
 
 #[tokio::test]
 async fn an_answer_that_is_there_counts_however_late_it_is_looked_at() {
-    let db = guard(&shared().url(), 1).statement_deadline(SHORT);
-    sqlx::query("SELECT 1").execute(&db).await.unwrap();
-    let mut call = Box::pin(sqlx::query("SELECT 1").fetch_one(&db));
+    let long = LONG * 2;
+    let db = guard(&shared().url(), 1).statement_deadline(long);
+    let mut conn = db.acquire().await.unwrap();
+    let mut call = Box::pin(sqlx::query("SELECT pg_sleep(1.2)").fetch_one(&mut conn));
     let start = Instant::now();
-    while start.elapsed() < SHORT / 4 {
-        if (&mut call).now_or_never().is_some() {
-            // So quick that there is nothing to look at late.
-            return;
-        }
-        tokio::task::yield_now().await;
+    while start.elapsed() < Duration::from_millis(400) {
+        assert!((&mut call).now_or_never().is_none());
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    tokio::time::sleep(SHORT * 3).await;
+    tokio::time::sleep(long + LONG / 2).await;
     call.await.unwrap();
     assert_eq!(failures(&db), 0);
 }
@@ -156,9 +156,15 @@ async fn without_end_is_a_deadline_too() {
 
 #[tokio::test]
 async fn no_time_at_all_is_not_enough() {
-    let db = guard(&shared().url(), 1).acquire_deadline(Duration::ZERO);
-    let error = sqlx::query("SELECT 1").execute(&db).await.unwrap_err();
+    let db = guard(&shared().url(), 1);
+    let held = db.acquire().await.unwrap();
+    let error =
+        sqlx::query("SELECT 1").execute(&db.clone().acquire_deadline(Duration::ZERO)).await.unwrap_err();
     assert_eq!(timed_out(&error).unwrap().waited_for(), WaitedFor::Connection);
+    drop(held);
+    let error =
+        sqlx::query("SELECT pg_sleep(1)").execute(&db.statement_deadline(Duration::ZERO)).await.unwrap_err();
+    assert_eq!(timed_out(&error).unwrap().waited_for(), WaitedFor::Answer);
 }
 
 #[tokio::test]

@@ -3,20 +3,30 @@
 
 mod ground;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ground::{PATIENCE, SLACK, breaker, failures, resilient, server, tolerant, until};
-use mainstay_breaker::{Settings, State, Trip};
+use mainstay_breaker::{Breaker, Clock, Settings, State, Trip};
 use mainstay_postgres::sqlx::postgres::PgPoolOptions;
 use mainstay_postgres::sqlx::{self, Error};
 use mainstay_postgres::{GuardedPool, default_settings, rejected};
+use mainstay_testkit::PostgresServer;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 const TASKS: usize = 32;
-const ACQUIRE: Duration = Duration::from_millis(400);
-const STATEMENT: Duration = Duration::from_millis(400);
+const ACQUIRE: Duration = Duration::from_secs(1);
+const STATEMENT: Duration = Duration::from_secs(1);
+
+/// The server, for one test at a time: each wants the machine to itself.
+async fn alone() -> MutexGuard<'static, PostgresServer> {
+    static SERVER: OnceLock<Mutex<PostgresServer>> = OnceLock::new();
+    let mut server = SERVER.get_or_init(|| Mutex::new(server())).lock().await;
+    server.restart().unwrap();
+    server
+}
 
 /// Tasks that call, one call after the other, until they are told to stop.
 struct Load {
@@ -81,19 +91,23 @@ async fn call(db: &GuardedPool, n: usize) -> Result<(), Error> {
 }
 
 async fn is_refused_in_microseconds(db: &GuardedPool) {
-    let start = Instant::now();
+    let mut each = Vec::new();
     for _ in 0..1000 {
+        let start = Instant::now();
         let error = sqlx::query("SELECT 1").execute(db).await.unwrap_err();
+        each.push(start.elapsed());
         assert!(rejected(&error).is_some(), "{error:?}");
     }
-    let each = start.elapsed() / 1000;
-    assert!(each < Duration::from_micros(500), "{each:?}");
+    each.sort();
+    assert!(each[500] < Duration::from_micros(500), "{:?}", each[500]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_trips_the_breaker_and_keeps_nobody_waiting() {
-    let mut server = server();
-    let db = GuardedPool::new(ground::pool(&server.url(), 16), breaker(default_settings()))
+async fn a_server_that_is_killed_trips_the_breaker_keeps_nobody_waiting_and_is_found_when_it_is_back() {
+    let mut server = alone().await;
+    let (clock, time) = Clock::manual();
+    let breaker = Breaker::builder("db").settings(default_settings()).clock(clock).build().unwrap();
+    let db = GuardedPool::new(ground::pool(&server.url(), 16), breaker)
         .acquire_deadline(ACQUIRE)
         .statement_deadline(STATEMENT);
     let load = Load::start(&db);
@@ -118,11 +132,22 @@ async fn a_server_that_is_killed_trips_the_breaker_and_keeps_nobody_waiting() {
     let failed = failures(&db) - before;
     assert!((5..5 + 2 * TASKS as u64).contains(&failed), "{failed} calls failed");
     until("nothing is lent", || db.figures().in_use == 0 && db.figures().waiters == 0).await;
+
+    server.restart().unwrap();
+    let load = Load::start(&db);
+    until("it works again", || {
+        if db.breaker().state() == State::Open {
+            time.advance(Duration::from_secs(30));
+        }
+        load.good() > 100 && db.breaker().state() == State::Closed
+    })
+    .await;
+    load.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stands_still_trips_the_breaker_and_is_found_when_it_goes_on() {
-    let mut server = server();
+    let mut server = alone().await;
     let db = resilient(&server.url(), 16).acquire_deadline(ACQUIRE).statement_deadline(STATEMENT);
     let load = Load::start(&db);
     until("it is busy", || load.good() > 100 && db.breaker().state() == State::Closed).await;
@@ -136,23 +161,9 @@ async fn a_server_that_stands_still_trips_the_breaker_and_is_found_when_it_goes_
     assert!(longest < ACQUIRE + STATEMENT * 3 + SLACK, "{longest:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_started_again_is_found_by_traffic_alone() {
-    let mut server = server();
-    let db = resilient(&server.url(), 16).acquire_deadline(ACQUIRE).statement_deadline(STATEMENT);
-    let load = Load::start(&db);
-    until("it is busy", || load.good() > 100 && db.breaker().state() == State::Closed).await;
-    server.kill().unwrap();
-    until("it has tripped", || db.breaker().state() == State::Open).await;
-    server.restart().unwrap();
-    let good = load.good();
-    until("it works again", || db.breaker().state() == State::Closed && load.good() > good + 100).await;
-    load.stop().await;
-}
-
 #[tokio::test]
 async fn after_a_failover_no_old_connection_is_handed_out() {
-    let mut server = server();
+    let mut server = alone().await;
     let db = tolerant(&server.url(), 5);
     fill(&db, 5).await;
     server.restart().unwrap();
@@ -164,7 +175,7 @@ async fn after_a_failover_no_old_connection_is_handed_out() {
 
 #[tokio::test]
 async fn after_a_failover_untested_connections_are_handed_out_once_each_at_most() {
-    let mut server = server();
+    let mut server = alone().await;
     let pool = PgPoolOptions::new()
         .max_connections(5)
         .test_before_acquire(false)
@@ -184,7 +195,7 @@ async fn after_a_failover_untested_connections_are_handed_out_once_each_at_most(
 
 #[tokio::test]
 async fn a_transaction_that_a_failover_ends_counts_once() {
-    let mut server = server();
+    let mut server = alone().await;
     let db = tolerant(&server.url(), 2);
     let mut tx = db.begin().await.unwrap();
     server.restart().unwrap();

@@ -241,7 +241,7 @@ async fn one_that_is_dropped_after_a_failure_failed() {
 
 #[tokio::test]
 async fn a_deadline_in_it_ends_it() {
-    let db = db().statement_deadline(Duration::from_millis(200));
+    let db = db().statement_deadline(Duration::from_secs(2));
     table(&db, "too_late").await;
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, "too_late", 1).await.unwrap();

@@ -37,13 +37,22 @@ where
         let admitted = request.admit(self.breaker)?;
         let result = match self.deadline {
             None => ask().await,
-            Some(deadline) => match bounded(deadline, ask())?.await {
-                Ok(result) => result,
-                Err(_) => {
-                    admitted.cut_off();
-                    return Err(late(self.breaker.name(), deadline));
+            Some(deadline) => {
+                let bounded = match bounded(deadline, ask()) {
+                    Ok(bounded) => bounded,
+                    Err(error) => {
+                        admitted.ignore();
+                        return Err(error);
+                    }
+                };
+                match bounded.await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        admitted.cut_off();
+                        return Err(late(self.breaker.name(), deadline));
+                    }
                 }
-            },
+            }
         };
         admitted.conclude(request, &result, self.judge);
         result

@@ -66,7 +66,8 @@ pub type Judge = fn(&RedisError) -> Verdict;
 /// # Runtime
 ///
 /// An async request with a deadline needs a tokio runtime with its timer enabled. Polled elsewhere it fails with an error
-/// of [`ErrorKind::Client`](redis::ErrorKind::Client), and is ignored. Without a deadline it needs neither.
+/// of [`ErrorKind::Client`](redis::ErrorKind::Client), and is ignored. (Tokio has no other way to tell than to panic, which
+/// is caught; the panic hook sees it.) Without a deadline it needs neither.
 #[derive(Clone)]
 pub struct Guarded<C, F = Judge> {
     pub(crate) connection: C,

@@ -70,6 +70,10 @@
 //! it fails, the breaker opens again and again, and only a new connection in its place
 //! ([`get_mut`](Guarded::get_mut)) helps. A blocking [`redis::Client`] is a connection too: it connects for every request.
 //!
+//! A connection manager that has given up reconnecting, after its seven attempts, hands the news of it to the next call before
+//! it tries again: so after a long outage the first probe fails though Redis is back. Let the breaker be open for a short
+//! time, or let it take two (`HalfOpen::reopen_after`).
+//!
 //! Two limits of the driver are worth knowing. A network that swallows packets without a reset leaves the connection open
 //! until TCP gives up, after many minutes, whatever the breaker does: set `TcpSettings::set_user_timeout` or a keepalive on
 //! the client. And a connection manager that gave up reconnecting because of an error other than I/O (a server that refuses

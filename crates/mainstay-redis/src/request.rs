@@ -62,6 +62,13 @@ impl Admitted<'_> {
     }
 
     #[cold]
+    pub(crate) fn ignore(self) {
+        if let Some(permit) = self.0 {
+            permit.ignore();
+        }
+    }
+
+    #[cold]
     pub(crate) fn cut_off(self) {
         if let Some(permit) = self.0 {
             permit.failure();

@@ -96,7 +96,7 @@ async fn a_refused_password_is_the_drivers_own_error_and_not_a_failure() {
 fn a_blocking_client_connects_for_every_call_and_recovers_by_itself() {
     let mut server = RedisServer::start().unwrap();
     server.kill().unwrap();
-    let breaker = breaker(3, Duration::from_millis(20));
+    let breaker = breaker(3, Duration::from_secs(1));
     let mut redis = Guarded::new(client(&server), breaker.clone());
     for _ in 0..3 {
         assert!(redis.get::<_, Value>("key").unwrap_err().is_connection_refusal());

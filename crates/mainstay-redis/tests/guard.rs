@@ -198,7 +198,7 @@ fn a_deadline_where_nobody_can_tell_the_time_is_an_error_and_says_nothing_about_
     };
     assert_eq!(outside.unwrap_err().kind(), redis::ErrorKind::Client);
     let totals = breaker.snapshot().totals;
-    assert_eq!((totals.failure, totals.cancelled), (0, 2));
+    assert_eq!((totals.failure, totals.ignored, totals.cancelled), (0, 2, 0));
 }
 
 #[test]

@@ -126,7 +126,7 @@ async fn killed_under_load_it_trips_within_its_count_on_a_connection_manager() {
 async fn stopped_under_load_deadlines_trip_it_and_resumed_it_recovers() {
     let mut server = RedisServer::start().unwrap();
     let breaker = breaker(K, Duration::from_millis(100));
-    let deadline = Duration::from_millis(200);
+    let deadline = Duration::from_millis(400);
     let mut redis = Guarded::new(manager(&server.url()).await, breaker.clone()).deadline(deadline);
     redis.set::<_, _, ()>("key", "value").await.unwrap();
     // Half-open lets a few in and opens again, so these counts are not exact.
@@ -140,6 +140,7 @@ async fn stopped_under_load_deadlines_trip_it_and_resumed_it_recovers() {
     server.resume().unwrap();
     until("it has recovered", async || redis.get::<_, String>("key").await.is_ok()).await;
     assert_eq!(breaker.state(), State::Closed);
+    let mut redis = redis.deadline(LIMIT);
     for number in 0..200 {
         redis.set::<_, _, ()>("number", number).await.unwrap();
         assert_eq!(redis.get::<_, u32>("number").await.unwrap(), number);
@@ -151,7 +152,7 @@ async fn stopped_under_load_deadlines_trip_it_and_resumed_it_recovers() {
 async fn stopped_under_load_it_trips_within_its_count() {
     let mut server = RedisServer::start().unwrap();
     let breaker = counting_breaker();
-    let deadline = Duration::from_millis(200);
+    let deadline = Duration::from_millis(400);
     let redis = guarded(&server, breaker.clone()).await.deadline(deadline);
     let seen = load(&redis, deadline, async || server.stop().unwrap()).await;
     assert_tripped_in_time(&breaker, &seen);
@@ -228,7 +229,7 @@ async fn a_black_hole_trips_it_and_a_new_connection_ends_it() {
     for _ in 0..3 {
         assert!(timed_out(&redis.get::<_, Option<String>>("key").await.unwrap_err()).is_some());
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_ne!(breaker.state(), State::Closed);
     proxy.set(Fault::None);
     *redis.get_mut() = multiplexed(&url).await;
     until("it closes", async || redis.get::<_, Option<String>>("key").await.is_ok()).await;

@@ -157,7 +157,7 @@ async fn an_endless_script_trips_it() {
     })
     .await;
     assert!(redis.breaker().snapshot().totals.failure > 0);
-    assert_eq!(redis.breaker().state(), State::Open);
+    assert_ne!(redis.breaker().state(), State::Closed);
 
     let mut third = multiplexed(&server.url()).await;
     redis::cmd("SCRIPT").arg("KILL").exec_async(&mut third).await.unwrap();

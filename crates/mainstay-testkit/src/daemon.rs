@@ -23,6 +23,8 @@ pub(crate) struct Daemon {
     pid: u32,
     port: Port,
     home: TempDir,
+    /// The last to go: when there is nothing left to guard.
+    guardian: Guardian,
 }
 
 /// How a kind of server is run.
@@ -61,7 +63,6 @@ pub(crate) struct Site {
 #[derive(Debug)]
 struct Process {
     child: Child,
-    guardian: Guardian,
 }
 
 /// A server that is not ready by then never will be.
@@ -82,8 +83,10 @@ impl Daemon {
     /// Starts a server on a free port.
     pub(crate) fn start(plan: impl Plan + 'static) -> Result<Self, TestkitError> {
         let home = place::home(plan.name())?;
+        let guardian = Guardian::watch(home.path(), plan.farewell())?;
         plan.prepare(home.path())?;
-        let mut daemon = Self { plan: Box::new(plan), process: None, pid: 0, port: Port::reserve()?, home };
+        let port = Port::reserve()?;
+        let mut daemon = Self { plan: Box::new(plan), process: None, pid: 0, port, home, guardian };
         let mut tried = 1;
         loop {
             match daemon.launch() {
@@ -116,8 +119,10 @@ impl Daemon {
         match self.process.take() {
             Some(mut process) => {
                 let was_running = process.running().is_some();
-                let ended = process.kill().during(|| format!("killing {}", self.plan.name()));
-                // Of a server that ended by itself some descendants may still run: the next one looks after that itself.
+                let ended =
+                    process.kill(&mut self.guardian).during(|| format!("killing {}", self.plan.name()));
+                // Of a server that ended by itself some descendants may still run: the next one looks after that
+                // itself.
                 if was_running {
                     self.plan.clean_up(self.home.path());
                 }
@@ -155,7 +160,7 @@ impl Daemon {
     /// The head of the process's family, if it runs.
     fn running(&mut self) -> Result<Pid, TestkitError> {
         if let Some(ended) = self.process.take_if(|process| process.running().is_none()) {
-            let _ = ended.kill();
+            let _ = ended.kill(&mut self.guardian);
         }
         let process = self.process.as_mut();
         process
@@ -172,13 +177,14 @@ impl Daemon {
         let site = self.site();
         let mut process = Process::spawn(self.plan.as_ref(), &site)?;
         self.pid = process.child.id();
+        self.guardian.guard(self.pid);
         match wait_until_ready(self.plan.as_ref(), &site, &mut process.child) {
             Ok(()) => {
                 self.process = Some(process);
                 Ok(())
             }
             Err(error) => {
-                let _ = process.kill();
+                let _ = process.kill(&mut self.guardian);
                 self.plan.clean_up(self.home.path());
                 Err(error)
             }
@@ -200,7 +206,7 @@ impl Process {
         let log = File::create(&site.log).during(|| format!("making {}", site.log.display()))?;
         let errors = log.try_clone().during(|| "sharing a log".into())?;
         let mut command = plan.command(site);
-        let mut child = command
+        let child = command
             .current_dir(&site.home)
             .stdin(Stdio::piped())
             .stdout(log)
@@ -209,14 +215,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .during(|| format!("starting {}", command.get_program().display()))?;
-        match Guardian::watch(child.id(), &site.home, plan.farewell()) {
-            Ok(guardian) => Ok(Self { child, guardian }),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(error)
-            }
-        }
+        Ok(Self { child })
     }
 
     fn head(&self) -> Option<Pid> {
@@ -229,13 +228,13 @@ impl Process {
     }
 
     /// Kills it and all its descendants, and returns when they are gone.
-    fn kill(mut self) -> io::Result<()> {
+    fn kill(mut self, guardian: &mut Guardian) -> io::Result<()> {
         // Until it is waited for nobody else can get its id.
         let family = self.running().map(Family::stop);
         if let Some(family) = &family {
             family.kill();
         }
-        self.guardian.dismiss();
+        guardian.forget();
         // Does nothing if it has been waited for already.
         self.child.kill()?;
         self.child.wait()?;

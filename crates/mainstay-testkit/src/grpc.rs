@@ -17,8 +17,8 @@ pub mod pb {
 /// A gRPC server with the service `mainstay.testkit.v1.Test`: its four methods, one of each kind, do what
 /// [`Ask`](pb::Ask) says.
 ///
-/// A status other than OK comes in trailers that follow the headers, also for calls with one answer (which tonic itself would put
-/// into the headers); with [`headers`](pb::Ask::headers) it comes in the headers.
+/// A status other than OK comes in trailers that follow the headers, also for calls with one answer (which tonic
+/// itself would put into the headers); with [`headers`](pb::Ask::headers) it comes in the headers.
 ///
 /// ```no_run
 /// use mainstay_testkit::GrpcServer;
@@ -49,19 +49,19 @@ server_methods!(GrpcServer);
 impl GrpcServer {
     /// Starts one, and returns when it listens.
     ///
-    /// It is the binary `mainstay-testkit-server` of this crate, from cargo's target directory; it is built if it is missing or
-    /// older than its sources. `MAINSTAY_TESTKIT_SERVER` may say where another is.
+    /// It is the binary `mainstay-testkit-server` of this crate, from cargo's target directory; it is built if it is
+    /// missing or older than its sources. `MAINSTAY_TESTKIT_SERVER` may say where another is.
     ///
     /// # Errors
     ///
-    /// [`Failed`](TestkitError::Failed) if the binary cannot be built,
-    /// [`NotReady`](TestkitError::NotReady) if it does not listen within 30 s.
+    /// [`Failed`](TestkitError::Failed) if the binary cannot be built, [`NotReady`](TestkitError::NotReady) if it
+    /// does not listen within 30 s.
     pub fn start() -> Result<Self, TestkitError> {
         Ok(Self { daemon: Companion::start("grpc", Vec::new())? })
     }
 
-    /// Starts one with a time-out of its own (tonic's `Server::timeout`): a call whose response's headers are not out by then is
-    /// cancelled by the server. In whole milliseconds.
+    /// Starts one with a time-out of its own (tonic's `Server::timeout`): a call whose response's headers are not out
+    /// by then is cancelled by the server. In whole milliseconds.
     ///
     /// # Errors
     ///

@@ -39,13 +39,13 @@ server_methods!(HttpServer);
 impl HttpServer {
     /// Starts one, and returns when it listens.
     ///
-    /// It is the binary `mainstay-testkit-server` of this crate, from cargo's target directory; it is built if it is missing or
-    /// older than its sources. `MAINSTAY_TESTKIT_SERVER` may say where another is.
+    /// It is the binary `mainstay-testkit-server` of this crate, from cargo's target directory; it is built if it is
+    /// missing or older than its sources. `MAINSTAY_TESTKIT_SERVER` may say where another is.
     ///
     /// # Errors
     ///
-    /// [`Failed`](TestkitError::Failed) if the binary cannot be built,
-    /// [`NotReady`](TestkitError::NotReady) if it does not listen within 30 s.
+    /// [`Failed`](TestkitError::Failed) if the binary cannot be built, [`NotReady`](TestkitError::NotReady) if it
+    /// does not listen within 30 s.
     pub fn start() -> Result<Self, TestkitError> {
         Ok(Self { daemon: Companion::start("http", Vec::new())? })
     }

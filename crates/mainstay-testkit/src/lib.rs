@@ -19,29 +19,33 @@
 //! # Ok::<(), mainstay_testkit::TestkitError>(())
 //! ```
 //!
-//! - [`RedisServer`] and [`PostgresServer`] run what is installed here. A missing binary is an error that says how to install it.
-//! - [`HttpServer`] and [`GrpcServer`] do what the request says; they are in this crate's own binary, `mainstay-testkit-server`, which
-//!   is built when it is missing.
+//! - [`RedisServer`] and [`PostgresServer`] run what is installed here. A missing binary is an error that says how to
+//!   install it.
+//! - [`HttpServer`] and [`GrpcServer`] do what the request says; they are in this crate's own binary,
+//!   `mainstay-testkit-server`, which is built when it is missing.
 //! - [`FaultProxy`] refuses, swallows, delays, limits, cuts or resets connections to any of them.
 //! - [`ServiceProbe`] records what a tower layer does to the service below it.
 //!
-//! Each server is a process of its own, with a temporary directory of its own, on a port of 127.0.0.1 that is kept for it until it is
-//! dropped. All methods block and are quick (a start or restart takes some 10 ms for most, some 100 ms for PostgreSQL), in tests with
-//! and without a runtime; a paused clock of tokio's does not matter to them.
+//! Each server is a process of its own, with a temporary directory of its own (where `TMPDIR` says, or else in
+//! `/dev/shm` while 2 GiB are free there, or else in `/tmp`), on a port of 127.0.0.1 that is kept for it until it is
+//! dropped. All methods block and are quick (a start or restart takes some 10 ms for most, some 100 ms for
+//! PostgreSQL), in tests with and without a runtime; a paused clock of tokio's does not matter to them.
 //!
 //! # Tear-down
 //!
-//! Dropping a server kills it and all its child processes and removes its directory, also when the test panics. If the test's process is
-//! killed, aborts, or ends with a server in a `static`, a shell that watches over the server (one for each) does the same.
+//! Dropping a server kills it and all its child processes and removes its directory, also when the test panics. If
+//! the test's process is killed, aborts, or ends with a server in a `static`, a shell that watches over the server
+//! (one for each) does the same.
 //!
 //! # What it needs
 //!
-//! Linux or macOS, with `/bin/sh`. In a container whose first process waits for nobody (`docker run` without `--init`) killed
-//! children of PostgreSQL remain as zombies, which does no harm to tests.
+//! Linux or macOS, with `/bin/sh`. In a container whose first process waits for nobody (`docker run` without
+//! `--init`) killed children of PostgreSQL remain as zombies, which does no harm to tests.
 //!
 //! # Features
 //!
-//! One for each server, all of them on by default: `redis`, `postgres`, `grpc`, `http`. The proxy and the probe are always there.
+//! One for each server, all of them on by default: `redis`, `postgres`, `grpc`, `http`. `server`, also on by default,
+//! builds the binary along with this crate. The proxy and the probe are always there.
 
 #![forbid(unsafe_code)]
 // What runs servers is the same for all; with some of them left out some of it is not used.

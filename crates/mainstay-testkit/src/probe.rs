@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use tower_service::Service;
 
-/// A tower service for tests. It does nothing by itself: its [`ProbeHandle`] sees the requests, answers them, and says
-/// when the service is ready.
+/// A tower service for tests. It does nothing by itself: its [`ProbeHandle`] sees the requests, answers them, and
+/// says when the service is ready.
 ///
 /// Clones share the handle. Each clone must be asked for its own readiness, and a readiness is good for one call, as
 /// tower's contract has it; a call without one is answered like any other and counted in
@@ -204,14 +204,14 @@ impl<Req, Res, Err> ProbeHandle<Req, Res, Err> {
         self.ready_for(0);
     }
 
-    /// The next poll for readiness, of whichever clone, fails with this error; after it the readiness is what it was. More
-    /// than one error wait in line. Wakes everybody who waits for readiness.
+    /// The next poll for readiness, of whichever clone, fails with this error; after it the readiness is what it was.
+    /// More than one error wait in line. Wakes everybody who waits for readiness.
     pub fn fail_ready(&self, error: Err) {
         self.change(|script| script.failures.push_back(error));
     }
 
-    /// The oldest call that nobody has taken yet: its request, and the reply to it. Waits for one if there is none, for as
-    /// long as it takes.
+    /// The oldest call that nobody has taken yet: its request, and the reply to it. Waits for one if there is none,
+    /// for as long as it takes.
     pub async fn next_request(&self) -> (Req, Reply<Res, Err>) {
         poll_fn(|context| {
             let mut script = lock(&self.shared.script);
@@ -248,7 +248,8 @@ impl<Req, Res, Err> ProbeHandle<Req, Res, Err> {
         self.shared.counts.calls.load(Ordering::Relaxed)
     }
 
-    /// How many of them were made without a readiness of that clone since its last call: breaches of tower's contract.
+    /// How many of them were made without a readiness of that clone since its last call: breaches of tower's
+    /// contract.
     pub fn unready_calls(&self) -> u64 {
         self.shared.counts.unready_calls.load(Ordering::Relaxed)
     }

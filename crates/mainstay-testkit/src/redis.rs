@@ -11,8 +11,8 @@ use crate::server::server_methods;
 
 /// A Redis server (`redis-server`, or `valkey-server` where that is what there is).
 ///
-/// It writes every command to its append-only file before it answers, so that what it has acknowledged is there again after
-/// [`kill`](Self::kill) and [`restart`](Self::restart).
+/// It writes every command to its append-only file before it answers, so that what it has acknowledged is there again
+/// after [`kill`](Self::kill) and [`restart`](Self::restart).
 ///
 /// ```no_run
 /// use mainstay_testkit::RedisServer;
@@ -62,8 +62,8 @@ impl RedisServer {
         Self::builder().start()
     }
 
-    /// Starts one with extra arguments of `redis-server`: `&["--maxmemory", "2mb"]`. They win over the testkit's, except for the
-    /// port and the directory.
+    /// Starts one with extra arguments of `redis-server`: `&["--maxmemory", "2mb"]`. They win over the testkit's,
+    /// except for the port and the directory.
     ///
     /// # Errors
     ///
@@ -129,7 +129,8 @@ impl Plan for Redis {
         let mut command = Command::new(&self.binary);
         command
             .args(["--bind", "127.0.0.1", "--daemonize", "no", "--save", "", "--appendonly", "yes"])
-            // The kernel has it before the answer goes out, which is enough for a killed process. No rewriting: it forks.
+            // The kernel has it before the answer goes out, which is enough for a killed process. No rewriting: it
+            // forks.
             .args(["--appendfsync", "no", "--auto-aof-rewrite-percentage", "0"])
             .args(&self.arguments)
             .arg("--dir")

@@ -37,12 +37,13 @@ macro_rules! server_methods {
                 self.daemon.kill()
             }
 
-            /// Stops it with SIGSTOP, with all its child processes, and returns when they stand still. Connects
-            /// are still accepted (by the kernel) and nothing answers.
+            /// Stops it with SIGSTOP, with all its child processes, and returns when they stand still. Connects are
+            /// still accepted (by the kernel) and nothing answers.
             ///
             /// # Errors
             ///
-            /// [`NotRunning`](crate::TestkitError::NotRunning) if it does not run, or if the operating system refuses.
+            /// [`NotRunning`](crate::TestkitError::NotRunning) if it does not run, or if the operating system
+            /// refuses.
             pub fn stop(&mut self) -> Result<(), $crate::TestkitError> {
                 self.daemon.stop()
             }
@@ -51,7 +52,8 @@ macro_rules! server_methods {
             ///
             /// # Errors
             ///
-            /// [`NotRunning`](crate::TestkitError::NotRunning) if it does not run, or if the operating system refuses.
+            /// [`NotRunning`](crate::TestkitError::NotRunning) if it does not run, or if the operating system
+            /// refuses.
             pub fn resume(&mut self) -> Result<(), $crate::TestkitError> {
                 self.daemon.resume()
             }

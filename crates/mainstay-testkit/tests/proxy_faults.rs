@@ -214,8 +214,8 @@ fn a_limit_holds_the_rate() {
     let bench = Bench::new();
     let (mut client, mut server) = bench.connect();
     bench.proxy.set(Fault::Limit { bytes_per_second: 100_000 });
-    server.write_all(&[7; 50_000]).unwrap();
     let begun = Instant::now();
+    server.write_all(&[7; 50_000]).unwrap();
     client.read_exact(&mut [0; 50_000]).unwrap();
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(400), "half a second's worth took {took:?}");

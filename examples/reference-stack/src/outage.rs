@@ -11,7 +11,7 @@ use crate::process::Process;
 /// A dependency that is broken. Dropping it ends its process.
 #[derive(Debug)]
 pub(crate) enum Outage {
-    Upstream(Process),
+    Upstream(Box<Process>),
     Redis(RedisServer),
 }
 
@@ -21,7 +21,7 @@ impl Outage {
     /// Starts a healthy dependency on a free port. None, with the reason, where its server is not installed.
     pub(crate) async fn prepare(dependency: Dependency) -> anyhow::Result<Result<Self, TestkitError>> {
         match dependency {
-            Dependency::Upstream => Ok(Ok(Self::Upstream(Process::prepare().await?))),
+            Dependency::Upstream => Ok(Ok(Self::Upstream(Box::new(Process::prepare().await?)))),
             Dependency::Redis => match block_in_place(RedisServer::start) {
                 Ok(server) => Ok(Ok(Self::Redis(server))),
                 Err(missing @ TestkitError::MissingBinary { .. }) => Ok(Err(missing)),

@@ -65,8 +65,6 @@ impl Route {
 // === impl Dependency ===
 
 impl Dependency {
-    pub(crate) const ALL: [Self; 2] = [Self::Upstream, Self::Redis];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Upstream => "upstream",

@@ -24,7 +24,7 @@ fn run(arguments: &[&str]) -> Output {
 fn a_short_drill_passes_and_reports_every_phase_and_transition() {
     // Without redis-server the drill leaves Redis out, and says so; a test must not.
     drop(RedisServer::start().expect("redis-server"));
-    let output = run(&["drill", "--seconds-per-phase", "3", "--json"]);
+    let output = run(&["drill", "--seconds-per-phase", "4", "--json"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}", output.status);
 
@@ -45,7 +45,7 @@ fn reports(part: &Value, dependency: &str, expected: &[&str], text: &str) {
     let mut outages = 0;
     for phase in phases {
         for side in ["guarded", "unguarded"] {
-            assert_eq!(phase[side]["requests"], 300, "{phase:#}");
+            assert_eq!(phase[side]["requests"], 400, "{phase:#}");
             assert!(phase[side]["p99_ms"].is_number(), "{phase:#}");
         }
         match phase["kind"].as_str().expect("a kind") {

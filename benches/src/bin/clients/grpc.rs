@@ -50,7 +50,7 @@ pub(crate) fn row(runtime: &Runtime, effort: Effort) -> Result<Row, Failure> {
             Ok::<_, Infallible>(response)
         })
     };
-    let guard = mainstay_grpc::client(breaker(mainstay_grpc::default_settings())?);
+    let guard = mainstay_grpc::GrpcLayer::client(breaker(mainstay_grpc::default_settings())?);
     let (mut bare, mut guarded) = (nothing(), guard.layer(nothing()));
     let (bare, guarded) =
         beside(effort, |calls| time(runtime, &mut bare, calls), |calls| time(runtime, &mut guarded, calls));

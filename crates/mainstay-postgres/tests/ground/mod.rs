@@ -19,7 +19,7 @@ pub(crate) const SLACK: Duration = Duration::from_secs(5);
 /// One server for all tests of a program that do it no harm. The testkit ends it with the program.
 pub(crate) fn shared() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
-    SERVER.get_or_init(server)
+    SERVER.get_or_init(|| server_with(&[("max_connections", "200")]))
 }
 
 pub(crate) fn server() -> PostgresServer {

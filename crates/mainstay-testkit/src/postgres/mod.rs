@@ -16,8 +16,9 @@ use crate::server::server_methods;
 
 /// A PostgreSQL server with a database `postgres` and a superuser `postgres` that needs no password.
 ///
-/// It hands every commit to the kernel before it acknowledges it, so that what it has acknowledged is there again after
-/// [`kill`](Self::kill) and [`restart`](Self::restart), but never syncs to disk: a crash of the machine may ruin the database.
+/// It hands every commit to the kernel before it acknowledges it, so that what it has acknowledged is there again
+/// after [`kill`](Self::kill) and [`restart`](Self::restart), but never syncs to disk: a crash of the machine may
+/// ruin the database.
 ///
 /// PostgreSQL does not run as root: when we are root it runs as the user `postgres`, or else `nobody`.
 ///
@@ -74,8 +75,8 @@ server_methods!(PostgresServer);
 impl PostgresServer {
     /// Starts one, and returns when it answers queries.
     ///
-    /// The first start of a PostgreSQL version by a user of this machine takes some seconds for `initdb`; its result is kept in
-    /// `/tmp/mainstay-testkit-<uid>` and copied by later ones.
+    /// The first start of a PostgreSQL version by a user of this machine takes some seconds for `initdb`; its result
+    /// is kept in `/tmp/mainstay-testkit-<uid>` and copied by later ones.
     ///
     /// # Errors
     ///
@@ -85,8 +86,8 @@ impl PostgresServer {
         Self::builder().start()
     }
 
-    /// Starts one with settings of `postgresql.conf`: `&[("max_connections", "20")]`. The port, the address and the directories
-    /// are the testkit's.
+    /// Starts one with settings of `postgresql.conf`: `&[("max_connections", "20")]`. The port, the address and the
+    /// directories are the testkit's.
     ///
     /// # Errors
     ///
@@ -110,7 +111,8 @@ impl PostgresServer {
 
 impl PostgresBuilder {
     /// The directory with `initdb` and `postgres`. Default: the first that has both of: those in `PATH`, what
-    /// `pg_config --bindir` says, and the usual places of Debian, Fedora, Arch, Alpine and Homebrew, the newest version first.
+    /// `pg_config --bindir` says, and the usual places of Debian, Fedora, Arch, Alpine and Homebrew, the newest
+    /// version first.
     #[must_use]
     pub fn binaries(mut self, directory: impl Into<PathBuf>) -> Self {
         self.binaries = Some(directory.into());
@@ -167,8 +169,8 @@ impl Plan for Postgres {
         status(&site.home) == Some("ready".into()) && greeting::is_welcome(site.addr)
     }
 
-    /// Frees the shared memory that a killed server left and would free when it is started again; and forgets its process id,
-    /// which another process may have by then.
+    /// Frees the shared memory that a killed server left and would free when it is started again; and forgets its
+    /// process id, which another process may have by then.
     fn clean_up(&self, home: &Path) {
         if let Some(segment) = line_of_pid_file(home, SHARED_MEMORY)
             && let Some(id) = segment.split_whitespace().nth(1)

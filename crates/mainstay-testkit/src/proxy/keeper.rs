@@ -70,8 +70,8 @@ impl Keeper {
         self.links.spawn(link.run());
     }
 
-    /// Returns when the fault is in force. All of this proxy runs on one thread: a link sees the new setting before it does
-    /// anything else.
+    /// Returns when the fault is in force. All of this proxy runs on one thread: a link sees the new setting before
+    /// it does anything else.
     async fn carry_out(&mut self, fault: Fault, listener: Option<TcpListener>) -> Option<TcpListener> {
         let listener = match (fault, listener) {
             (Fault::Refuse, None) => None,

@@ -48,7 +48,8 @@ impl Link {
         }
     }
 
-    /// Connects to the server, unless the fault is against it. A black hole that opens meanwhile swallows what is connected.
+    /// Connects to the server, unless the fault is against it. A black hole that opens meanwhile swallows what is
+    /// connected.
     async fn connect(&mut self) -> Result<TcpStream, Break> {
         match self.setting.borrow().fault {
             Fault::Reset => return Err(Break::Reset),

@@ -41,7 +41,8 @@ use crate::{Fault, TestkitError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// If the upstream server cannot be reached, a connection is accepted and then reset. Dropping the proxy closes all connections.
+/// If the upstream server cannot be reached, a connection is accepted and then reset. Dropping the proxy closes all
+/// connections.
 pub struct FaultProxy {
     port: Port,
     upstream: SocketAddr,
@@ -108,13 +109,15 @@ impl FaultProxy {
         self.port.number()
     }
 
-    /// Sets what becomes of connections, and returns when it is in force: no byte that is sent afterwards meets the old fault.
+    /// Sets what becomes of connections, and returns when it is in force: no byte that is sent afterwards meets the
+    /// old fault.
     ///
     /// Setting the same fault once more is a new order: [`Reset`](Fault::Reset) resets again,
     /// [`CutAfter`](Fault::CutAfter) counts anew.
     ///
-    /// After [`Refuse`](Fault::Refuse) the port is bound again, which fails only if another program has taken it meanwhile; the
-    /// proxy tries for 5 s, then says so on stderr and goes on refusing, as [`fault`](Self::fault) tells.
+    /// After [`Refuse`](Fault::Refuse) the port is bound again, which fails only if another program has taken it
+    /// meanwhile; the proxy tries for 5 s, then says so on stderr and goes on refusing, as [`fault`](Self::fault)
+    /// tells.
     pub fn set(&self, fault: Fault) {
         let (done, in_force) = std::sync::mpsc::sync_channel(1);
         if self.orders.as_ref().is_some_and(|orders| orders.send(Order { fault, done }).is_ok()) {

@@ -190,8 +190,8 @@ impl Pump {
     }
 }
 
-/// Writes some of a piece when it is due, and says how much; `None` when the piece is the end. May be dropped at any time
-/// without anything being lost.
+/// Writes some of a piece when it is due, and says how much; `None` when the piece is the end. May be dropped at any
+/// time without anything being lost.
 async fn write(due: Option<Instant>, piece: &[u8], to: &mut WriteHalf<'_>) -> std::io::Result<Option<usize>> {
     let Some(due) = due else { return std::future::pending().await };
     if due > Instant::now() {

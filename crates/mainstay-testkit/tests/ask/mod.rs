@@ -62,8 +62,8 @@ pub(crate) fn postgres_within(addr: SocketAddr, query: &str, limit: Duration) ->
     }
 }
 
-/// All of an HTTP answer, head and body, as far as it came; and whether it came to its end. The request is its line, without the
-/// version, and its body.
+/// All of an HTTP answer, head and body, as far as it came; and whether it came to its end. The request is its line,
+/// without the version, and its body.
 pub(crate) fn http(addr: SocketAddr, request: &str) -> io::Result<(String, bool)> {
     http_within(addr, request, LIMIT)
 }
