@@ -81,10 +81,15 @@ async fn every_status_counts_as_the_table_says_wherever_it_comes() {
         assert_eq!(client.server_stream(in_headers).await.unwrap_err().code(), code);
         let stream = client.server_stream(after_messages).await.unwrap().into_inner();
         assert_eq!(read(stream).await.unwrap_err().code(), code);
+        let sent = tokio_stream::iter([status(code), status(code)]);
+        assert_eq!(client.client_stream(sent).await.unwrap_err().code(), code);
+        let both_ways = tokio_stream::iter([Ask { messages: 2, ..status(code) }]);
+        let stream = client.bidi_stream(both_ways).await.unwrap().into_inner();
+        assert_eq!(read(stream).await.unwrap_err().code(), code);
         let after = verdicts(&breaker);
         let counted = (after.0 - before.0, after.1 - before.1);
         let succeeds = Codes::new().verdict(code) == mainstay_breaker::Verdict::Success;
-        assert_eq!(counted, if succeeds { (4, 0) } else { (0, 4) }, "{code:?}");
+        assert_eq!(counted, if succeeds { (6, 0) } else { (0, 6) }, "{code:?}");
     }
 }
 

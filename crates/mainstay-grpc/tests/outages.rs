@@ -12,7 +12,8 @@ use mainstay_grpc::GrpcLayer;
 use mainstay_testkit::grpc::pb::{Answer, Ask};
 use mainstay_testkit::{Fault, FaultProxy, GrpcServer};
 use real::{
-    Client, LONG, client_of, endpoint, is_rejected, patient, soon, timed, until, until_state, verdicts,
+    Client, LONG, client, client_of, endpoint, is_rejected, patient, soon, timed, until, until_state,
+    verdicts,
 };
 use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status};
@@ -172,6 +173,21 @@ async fn a_network_that_swallows_everything_trips_the_breaker_by_deadlines() {
     proxy.set(Fault::Reset);
     proxy.set(Fault::None);
     recover(&mut client, &breaker, &time).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_a_server_that_was_restarted_meanwhile_is_handed_out_broken_once_at_most() {
+    let mut server = GrpcServer::start().unwrap();
+    let breaker = patient();
+    let mut client = client(&server, &breaker);
+    client.unary(Ask::default()).await.unwrap();
+    server.restart().unwrap();
+    let mut failed = 0;
+    for _ in 0..100 {
+        failed += u64::from(soon(client.unary(Ask::default())).await.is_err());
+    }
+    assert!(failed <= 1, "{failed} calls failed");
+    assert_eq!(verdicts(&breaker).1, failed);
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ pub(crate) fn says_nothing(error: &dyn Any) -> bool {
         if error.is::<Rejected>() || is_callers(error) {
             return true;
         }
-        link = error.source();
+        // A guard's error in a box: its source would pass over the rejection.
+        link = rejected_in(error).or_else(|| error.source());
     }
     false
 }
@@ -48,6 +49,24 @@ fn guarded<E: 'static>(
         Some(_) => None,
         None => error.downcast_ref().map(show),
     }
+}
+
+/// The rejection in a guarded driver's error.
+fn rejected_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    #[cfg(feature = "hyper")]
+    if let Some(BreakerError::Rejected(rejected)) =
+        error.downcast_ref::<BreakerError<hyper_util::client::legacy::Error>>()
+    {
+        return Some(rejected);
+    }
+    #[cfg(feature = "reqwest")]
+    if let Some(BreakerError::Rejected(rejected)) = error.downcast_ref::<BreakerError<reqwest::Error>>() {
+        return Some(rejected);
+    }
+    let BreakerError::Rejected(rejected) = error.downcast_ref::<BreakerError<BoxError>>()? else {
+        return None;
+    };
+    Some(rejected)
 }
 
 #[cfg(not(feature = "hyper"))]

@@ -99,6 +99,18 @@ async fn what_a_response_tells_stays_as_it_was() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_twice() {
+    let server = HttpServer::start().unwrap();
+    let (breaker, _) = breaker(1_000);
+    let client = guarded(&breaker);
+    for status in [200, 404, 429, 500, 503] {
+        get(&client, format!("{}/status/{status}", server.url())).await.unwrap();
+    }
+    let count = get(&client, format!("{}/count", server.url())).await.unwrap().text().await.unwrap();
+    assert_eq!(count.trim(), "5");
+}
+
+#[tokio::test]
 async fn redirects_are_one_call() {
     let server = HttpServer::start().unwrap();
     let (breaker, _) = breaker(1);

@@ -6,13 +6,14 @@ mod scripted;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use mainstay_breaker::{Breaker, BreakerError, Clock, OpenFor, RejectReason, State, Trip, Verdict};
 use mainstay_http::{Exchanges, Head, HttpLayer, default_settings};
 use scripted::{FAILURE, IGNORED, OPEN, SUCCESS, breaker, response, totals};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 type Answer = Response<Empty<&'static [u8]>>;
 
@@ -61,6 +62,28 @@ async fn a_callers_mistakes_by_the_thousand_never_trip() {
     }
     assert_eq!(breaker.state(), State::Closed);
     assert_eq!(totals(&breaker), [14_000, 0, 1000, 0]);
+}
+
+#[tokio::test]
+async fn what_another_breaker_rejects_is_no_evidence() {
+    let (inner, outer) = (breaker(1).0, breaker(1).0);
+    inner.trip();
+    let fine = || service_fn(async |answer: Answer| Ok::<_, BoxError>(answer));
+
+    let client = HttpLayer::client(outer.clone()).layer(HttpLayer::client(inner.clone()).layer(fine()));
+    let error = client.oneshot(answer(200, &[])).await.unwrap_err();
+    assert!(matches!(error, BreakerError::Inner(BreakerError::Rejected(_))), "{error}");
+    assert_eq!(totals(&outer), IGNORED);
+
+    let boxed = HttpLayer::client(inner.clone()).layer(fine()).map_err(BoxError::from);
+    HttpLayer::client(outer.clone()).layer(boxed).oneshot(answer(200, &[])).await.unwrap_err();
+    assert_eq!(totals(&outer), [0, 0, 2, 0]);
+
+    let full = || service_fn(async |_: ()| Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))));
+    let server = HttpLayer::server(outer.clone()).layer(HttpLayer::server(inner.clone()).layer(full()));
+    assert_eq!(server.oneshot(()).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(totals(&outer), [0, 0, 3, 0]);
+    assert_eq!(outer.state(), State::Closed);
 }
 
 #[tokio::test]
