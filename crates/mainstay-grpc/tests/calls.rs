@@ -3,6 +3,7 @@
 
 mod real;
 
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -184,13 +185,17 @@ async fn a_call_that_its_caller_cancels_is_like_a_dropped_one() {
     drop(stream);
     assert_eq!(verdicts(&breaker), (1, 0, 0), "after its first message");
 
-    let mut request = Request::new(tokio_stream::StreamExt::chain(
-        tokio_stream::once(real::hang()),
-        tokio_stream::pending(),
-    ));
+    // More is asked for when the first message is on its way.
+    let (under_way, began) = tokio::sync::oneshot::channel();
+    let mut under_way = Some(under_way);
+    let more = futures_util::stream::poll_fn(move |_| {
+        under_way.take().map(|under_way| under_way.send(()));
+        Poll::Pending
+    });
+    let mut request = Request::new(tokio_stream::StreamExt::chain(tokio_stream::once(real::hang()), more));
     let handle = request.cancellation_handle();
     let call = tokio::spawn(async move { client.bidi_stream(request).await.map(|_| ()) });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    soon(began).await.unwrap();
     handle.cancel();
     assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Code::Cancelled);
     assert_eq!(verdicts(&breaker), (1, 0, 1), "before it");

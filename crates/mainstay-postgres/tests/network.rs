@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use ground::{PATIENCE, SLACK, failures, ignored, resilient, shared, successes, tolerant, until};
 use mainstay_breaker::State;
-use mainstay_postgres::sqlx::{self, Error};
+use mainstay_postgres::sqlx::{self, AssertSqlSafe, Error};
 use mainstay_postgres::{GuardedPool, timed_out};
 use mainstay_testkit::{Fault, FaultProxy};
+use tokio::task::JoinHandle;
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
@@ -89,31 +90,37 @@ async fn a_connection_that_is_reset_is_a_failure_and_not_used_again() {
     sqlx::query("SELECT 1").execute(&db).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pool_whose_connections_are_all_in_use_when_the_network_swallows_everything_serves_again() {
-    let proxy = proxy();
-    let db = tolerant(&url(&proxy), 25);
+/// A pool all of whose 25 connections are in the middle of a statement, whose deadline is [`SLEEP`].
+async fn all_in_use(proxy: &FaultProxy, mark: &str) -> (GuardedPool, Vec<JoinHandle<Result<(), Error>>>) {
+    let db = tolerant(&url(proxy), 25);
     all_serve(&db, 25).await;
     until("all are idle", || db.figures().idle == 25).await;
 
     let db = db.statement_deadline(SLEEP);
     let calls: Vec<_> = (0..25)
         .map(|_| {
-            let db = db.clone();
+            let (db, sleep) = (db.clone(), AssertSqlSafe(format!("SELECT pg_sleep(60) AS {mark}")));
             tokio::spawn(async move {
                 let mut conn = db.acquire().await?;
-                sqlx::query("SELECT pg_sleep(60) AS swallowed").execute(&mut conn).await
+                sqlx::query(sleep).execute(&mut conn).await.map(drop)
             })
         })
         .collect();
     let sleeping =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%swallowed'";
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '% AS ' || $1";
     let aside = ground::pool(&shared().url(), 1);
     let patience = Instant::now() + PATIENCE;
-    while sqlx::query_scalar::<_, i64>(sleeping).fetch_one(&aside).await.unwrap() < 25 {
+    while sqlx::query_scalar::<_, i64>(sleeping).bind(mark).fetch_one(&aside).await.unwrap() < 25 {
         assert!(Instant::now() < patience, "the statements do not run");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    (db, calls)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_whose_connections_are_all_in_use_when_the_network_swallows_everything_serves_again() {
+    let proxy = proxy();
+    let (db, calls) = all_in_use(&proxy, "swallowed").await;
     proxy.set(Fault::BlackHole);
     let start = Instant::now();
     for call in calls {
@@ -131,6 +138,24 @@ async fn a_pool_whose_connections_are_all_in_use_when_the_network_swallows_every
     }
     assert!(healed.elapsed() < DEADLINE + RETURN);
     all_serve(&db.acquire_deadline(PATIENCE).statement_deadline(PATIENCE), 25).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_when_the_network_heals_at_once_and_only_what_was_sent_is_lost() {
+    let proxy = proxy();
+    let (db, calls) = all_in_use(&proxy, "forgotten").await;
+    proxy.set(Fault::BlackHole);
+    proxy.set(Fault::None);
+    let healed = Instant::now();
+    let quick = db.acquire_deadline(DEADLINE);
+    while let Err(error) = sqlx::query("SELECT 1").execute(&quick).await {
+        assert!(healed.elapsed() < SLEEP + RETURN, "{error:?}");
+    }
+    assert!(healed.elapsed() < SLEEP + RETURN);
+    for call in calls {
+        timed_out(&call.await.unwrap().unwrap_err()).unwrap();
+    }
+    all_serve(&quick.acquire_deadline(PATIENCE).statement_deadline(PATIENCE), 25).await;
 }
 
 /// The worst moment: a connection is asked whether all is well, on its way back to the pool.
