@@ -45,3 +45,19 @@ pub fn check_duration(field: &str, value: Duration) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+/// There is no tokio runtime here to run something on.
+///
+/// Start it inside of one, or give its builder a handle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no tokio runtime here: call this inside of one, or give the builder a handle")]
+#[non_exhaustive]
+pub struct NoRuntime {}
+
+impl NoRuntime {
+    /// For whoever looked for a runtime and found none.
+    #[expect(clippy::new_without_default, reason = "an error is not a default of anything")]
+    pub fn new() -> Self {
+        Self {}
+    }
+}

@@ -44,7 +44,7 @@ pub mod humane;
 
 pub use classify::{Classify, ErrorsAreFailures};
 pub use clock::{Clock, ManualClock};
-pub use error::{ConfigError, MAX_DURATION, check_duration};
+pub use error::{ConfigError, MAX_DURATION, NoRuntime, check_duration};
 pub use name::Name;
 pub use open_for::OpenFor;
 pub use registry::{Kind, Registered, Registry};

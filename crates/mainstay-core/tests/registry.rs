@@ -45,13 +45,39 @@ fn entries_are_listed_in_the_order_of_their_registration() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_refused_whatever_the_kind() {
+fn a_name_that_is_taken_is_refused_to_things_of_the_same_kind() {
+    let registry = Registry::new();
+    let (first, second) = (Entry::new("redis", Kind::Check), Entry::new("redis", Kind::Check));
+    registry.register(&first).unwrap();
+    let error = registry.register(&second).unwrap_err();
+    assert_eq!((error.field.as_str(), error.value.as_str()), ("name", "\"redis\""));
+    assert_eq!(registry.list().len(), 1);
+}
+
+#[test]
+fn a_breaker_and_the_check_of_the_same_dependency_may_have_its_name() {
     let registry = Registry::new();
     let (breaker, check) = (Entry::new("redis", Kind::Breaker), Entry::new("redis", Kind::Check));
     registry.register(&breaker).unwrap();
-    let error = registry.register(&check).unwrap_err();
-    assert_eq!((error.field.as_str(), error.value.as_str()), ("name", "\"redis\""));
-    assert_eq!(registry.list().len(), 1);
+    registry.register(&check).unwrap();
+    assert_eq!(registry.list().len(), 2);
+}
+
+#[test]
+fn breakers_and_keyed_sets_share_their_names() {
+    let registry = Registry::new();
+    let (breaker, set) = (Entry::new("hosts", Kind::Breaker), Entry::new("hosts", Kind::KeyedSet));
+    registry.register(&breaker).unwrap();
+    assert!(registry.register(&set).is_err());
+}
+
+#[test]
+fn ten_thousand_entries_that_come_and_go_leave_nothing_behind() {
+    let registry = Registry::new();
+    for round in 0..10_000 {
+        registry.register(&Entry::new(&format!("entry-{}", round % 100), Kind::Check)).unwrap();
+    }
+    assert!(registry.list().is_empty());
 }
 
 #[test]

@@ -1,0 +1,56 @@
+use std::time::Duration;
+
+use mainstay_core::{ConfigError, check_duration};
+
+/// Lets the outage of a shared dependency fail readiness after all, without taking the fleet out of the load balancer.
+///
+/// A replica that finds the dependency down leaves after a random delay in `[0, spread_over)`, stays out for
+/// `fail_open_after`, and then is ready again (degraded) until the dependency has been up. So at any moment of an outage, of
+/// whatever length, the expected share of replicas that are out is at most `fail_open_after / spread_over`, which is at most
+/// a third. The delays are independent, so that nobody has to ask anybody: of 100 replicas 33 are out on average at a
+/// third, and half of them with a probability of about 1 in 4,000 at any one moment; take a smaller share to make it smaller.
+///
+/// Without this a shared dependency only degrades, which is what nearly every service wants. Use it where a replica's own
+/// way to the dependency is what usually breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetGuard {
+    /// Over which time the replicas leave. At least three times `fail_open_after`.
+    pub spread_over: Duration,
+    /// How long each of them stays out. More than zero.
+    pub fail_open_after: Duration,
+}
+
+impl FleetGuard {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        check_duration("spread_over", self.spread_over)?;
+        check_duration("fail_open_after", self.fail_open_after)?;
+        if self.fail_open_after > self.spread_over / 3 {
+            let rule = format!("must be at most a third of spread_over, {:?}", self.spread_over / 3);
+            return Err(ConfigError::new("fail_open_after", format_args!("{:?}", self.fail_open_after), rule));
+        }
+        Ok(())
+    }
+
+    /// From when to when a replica is out, in an outage that began at `since`: a pure function of the replica's seed and the
+    /// number of the outage.
+    pub(crate) fn absence(&self, since: Duration, seed: u64, outage: u64) -> (Duration, Duration) {
+        let share = unit(seed ^ outage.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        let leave = since.saturating_add(self.spread_over.mul_f64(share));
+        (leave, leave.saturating_add(self.fail_open_after))
+    }
+}
+
+/// A number in [0, 1) from a seed (splitmix64).
+pub(crate) fn unit(seed: u64) -> f64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    // 53 bits fill a double's mantissa.
+    (mixed >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// A seed from a name (FNV-1a), the same in every process.
+pub(crate) fn mix(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

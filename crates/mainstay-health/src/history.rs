@@ -1,0 +1,290 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{Clock, Name};
+
+use crate::fleet::unit;
+use crate::flip::Flips;
+use crate::gate::{Facts, Gate};
+use crate::report::{CheckReport, RunReport};
+use crate::{CheckSettings, Reason, Scope, Status};
+
+/// Everything that is remembered of one check: plain data, and pure functions of it and of time.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    flips: Flips,
+    /// Which rules are in force.
+    rules: Vec<bool>,
+    status: Status,
+    reason: Reason,
+    since: Duration,
+    last: Option<RunReport>,
+    succeeded: bool,
+    /// Since when it is asked, which is what the patience of startup counts from.
+    began: Duration,
+    stale_at: Duration,
+    blocked_by: Option<Name>,
+    hung_since: Option<Duration>,
+    /// Since when it is unhealthy by itself or blocked, and how many times it has been.
+    outage: Option<Duration>,
+    outages: u64,
+    runs: u64,
+    failures: u64,
+    /// When its last run began, and when the next one shall.
+    ran_at: Duration,
+    pub(crate) next_at: Duration,
+    /// Mixed with the manager's seed, so that no two checks walk in step.
+    seed: u64,
+}
+
+/// After how many intervals, and a time-out, a result is too old.
+const STALE_INTERVALS: u32 = 3;
+
+impl History {
+    pub(crate) fn new(now: Duration, settings: &CheckSettings, seed: u64) -> Self {
+        let mut history = Self {
+            flips: Flips::default(),
+            rules: Vec::new(),
+            status: Status::Unknown,
+            reason: Reason::NotYet,
+            since: now,
+            last: None,
+            succeeded: false,
+            began: now,
+            stale_at: Duration::MAX,
+            blocked_by: None,
+            hung_since: None,
+            outage: None,
+            outages: 0,
+            runs: 0,
+            failures: 0,
+            ran_at: now,
+            next_at: now,
+            seed,
+        };
+        history.begin(now, settings);
+        history
+    }
+
+    /// It is asked from now on, or again after a stop: the first run is due at once.
+    pub(crate) fn begin(&mut self, now: Duration, settings: &CheckSettings) {
+        self.next_at = now;
+        if !settings.enabled {
+            self.shows(Status::Unknown, Reason::Disabled, now);
+            self.forget();
+            self.stale_at = Duration::MAX;
+            return;
+        }
+        if self.reason == Reason::Disabled {
+            self.shows(Status::Unknown, Reason::NotYet, now);
+        }
+        if !self.succeeded {
+            self.began = now;
+        }
+        if self.reason == Reason::NotYet {
+            self.stale_at = stale_at(now, settings.interval, settings);
+        }
+    }
+
+    /// New settings: what is known stays, the schedule is the new one at once.
+    pub(crate) fn reconfigured(&mut self, now: Duration, old: &CheckSettings, new: &CheckSettings) {
+        if old.enabled != new.enabled {
+            self.begin(now, new);
+            return;
+        }
+        self.next_at = self.next_at.min(self.ran_at.saturating_add(new.interval)).max(now);
+        if self.stale_at != Duration::MAX {
+            let from = self.last.as_ref().map_or(self.began, |last| last.at);
+            self.stale_at = stale_at(from, new.interval, new);
+        }
+    }
+
+    /// A run begins.
+    pub(crate) fn run_begins(&mut self, now: Duration) {
+        self.ran_at = now;
+    }
+
+    /// A run has ended.
+    pub(crate) fn record(&mut self, mut run: RunReport, settings: &CheckSettings) {
+        let now = run.at;
+        self.runs += 1;
+        self.judge(&mut run, settings);
+        self.failures += u64::from(run.status == Status::Unhealthy);
+        let Some(result) = run.status.severity() else {
+            // Nothing was learned: what was known stands until it is too old.
+            self.next_at = self.turn(now, settings.interval, settings);
+            let stale = run.reason == Reason::Stale;
+            self.last = Some(run);
+            if stale {
+                self.goes_stale(now);
+            }
+            return;
+        };
+        self.succeeded |= result != crate::status::Severity::Unhealthy;
+        if std::mem::take(&mut self.blocked_by).is_some() {
+            self.forget();
+        }
+        let gap = self.reason == Reason::Stale;
+        self.flips.record(result, settings.failure_threshold(), settings.success_threshold(), gap);
+        let status = self.flips.status().map_or(Status::Unknown, Status::from);
+        // The reason of a status is that of the latest result that has it.
+        let reason = if run.status == status || status != self.status { run.reason } else { self.reason };
+        let reason = if gap && reason == Reason::Stale { run.reason } else { reason };
+        self.shows(status, reason, now);
+
+        let down = if status == Status::Unhealthy { now.saturating_sub(self.since) } else { Duration::ZERO };
+        let wait = settings.wait_while_down(down);
+        self.next_at = self.turn(now, wait, settings);
+        if self.flips.pending().is_some() {
+            self.next_at = self.next_at.min(now.saturating_add(settings.confirmation()));
+        }
+        self.stale_at = stale_at(now, wait, settings);
+        self.last = Some(run);
+    }
+
+    /// Applies the rules to a result that passed.
+    fn judge(&mut self, run: &mut RunReport, settings: &CheckSettings) {
+        self.rules.resize(settings.rules.len(), false);
+        if !matches!(run.status, Status::Healthy | Status::Degraded) {
+            return;
+        }
+        for (rule, holds) in settings.rules.iter().zip(&mut self.rules) {
+            *holds = rule.holds(*holds, run.latency, &run.details);
+            if *holds && rule.makes().severity() > run.status.severity() {
+                run.status = rule.makes();
+                run.reason = if rule.is_latency() { Reason::Slow } else { Reason::Rule };
+            }
+        }
+    }
+
+    /// A check that it depends on is unhealthy.
+    pub(crate) fn blocked(&mut self, now: Duration, by: Name, settings: &CheckSettings) {
+        self.blocked_by = Some(by);
+        self.shows(Status::Unhealthy, Reason::Blocked, now);
+        self.next_at = self.turn(now, settings.interval, settings);
+        self.stale_at = stale_at(now, settings.interval, settings);
+    }
+
+    /// Nothing that it depends on is unhealthy any more. It stays blocked until it has answered, and is asked at once.
+    pub(crate) fn unblocked(&mut self, now: Duration) {
+        self.next_at = now;
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked_by.is_some()
+    }
+
+    /// Who blocks what depends on this one: itself, or who blocks it.
+    pub(crate) fn blocks(&self, name: Name) -> Option<Name> {
+        if self.status == Status::Unhealthy { Some(self.blocked_by.unwrap_or(name)) } else { None }
+    }
+
+    pub(crate) fn hangs(&mut self, since: Option<Duration>) {
+        self.hung_since = since;
+    }
+
+    /// Takes notice of a result that is too old.
+    pub(crate) fn sweep(&mut self, now: Duration) -> bool {
+        let stale = now >= self.stale_at;
+        if stale {
+            self.goes_stale(now);
+        }
+        stale
+    }
+
+    /// What was good becomes unknown; what was bad stays bad, for nothing says that it is better.
+    fn goes_stale(&mut self, now: Duration) {
+        self.stale_at = Duration::MAX;
+        match self.status {
+            Status::Unhealthy => self.reason = Reason::Stale,
+            _ => self.shows(Status::Unknown, Reason::Stale, now),
+        }
+    }
+
+    fn shows(&mut self, status: Status, reason: Reason, now: Duration) {
+        self.reason = reason;
+        if status != self.status {
+            self.status = status;
+            self.since = now;
+        }
+        match status {
+            Status::Unhealthy if self.outage.is_none() => {
+                self.outage = Some(now);
+                self.outages += 1;
+            }
+            Status::Healthy | Status::Degraded => self.outage = None,
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self) {
+        self.flips = Flips::default();
+        self.rules.clear();
+        self.blocked_by = None;
+    }
+
+    /// The next turn after a run, or after one that was left out.
+    fn turn(&self, now: Duration, wait: Duration, settings: &CheckSettings) -> Duration {
+        let lean = 2.0 * unit(self.seed.wrapping_add(self.runs)) - 1.0;
+        let wait = wait.mul_f64(1.0 + settings.jitter * lean);
+        self.ran_at.saturating_add(wait).max(now)
+    }
+
+    fn gate(&self, now: Duration, scope: Scope, settings: &CheckSettings) -> Gate {
+        if !settings.enabled {
+            return Gate::OPEN;
+        }
+        let absence = settings.fleet_guard.zip(self.outage);
+        let facts = Facts {
+            scope,
+            status: self.status,
+            answered: self.last.is_some(),
+            succeeded: self.succeeded,
+            overdue: self.reason == Reason::Stale,
+            began: self.began,
+            absence: absence.map(|(guard, since)| guard.absence(since, self.seed, self.outages)),
+        };
+        Gate::at(now, &facts, settings)
+    }
+
+    /// What others see of it, and when that changes by time alone.
+    pub(crate) fn report(
+        &self,
+        clock: &Clock,
+        now: Duration,
+        name: Name,
+        scope: Scope,
+        settings: &CheckSettings,
+    ) -> (Arc<CheckReport>, Option<Duration>) {
+        let gate = self.gate(now, scope, settings);
+        let report = CheckReport {
+            name,
+            scope,
+            critical: settings.critical,
+            status: self.status,
+            reason: self.reason,
+            since: self.since,
+            since_wall: clock.wall(self.since),
+            readiness: gate.readiness,
+            fails_liveness: gate.fails_liveness,
+            starting: gate.starting,
+            last: self.last.clone(),
+            pending: self.flips.pending().map(Status::from),
+            streak: self.flips.streak(),
+            blocked_by: self.blocked_by,
+            hung_since: self.hung_since,
+            runs: self.runs,
+            failures: self.failures,
+            stale_at: self.stale_at,
+            overall: gate.overall,
+            gates: gate.gates,
+            enabled: settings.enabled,
+            watched_for_life: settings.restart_on_failure,
+        };
+        (Arc::new(report), gate.next_change)
+    }
+}
+
+fn stale_at(from: Duration, interval: Duration, settings: &CheckSettings) -> Duration {
+    from.saturating_add(interval.saturating_mul(STALE_INTERVALS)).saturating_add(settings.timeout())
+}
