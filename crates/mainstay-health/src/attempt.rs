@@ -137,7 +137,9 @@ fn judge(slot: &Slot, outcome: CheckOutcome) -> RunReport {
                 CheckError::from_error(class, error.as_ref())
             }));
             let _ = catch_unwind(AssertUnwindSafe(|| drop(error)));
-            classified.unwrap_or_else(|_| CheckError::new(ErrorClass::Other, "an error that panics when it is printed"))
+            classified.unwrap_or_else(|_| {
+                CheckError::new(ErrorClass::Other, "an error that panics when it is printed")
+            })
         }
     });
     RunReport { message, error, details, ..report(status, reason) }
@@ -176,9 +178,5 @@ fn report(status: Status, reason: Reason) -> RunReport {
 
 /// A wait that may be without end.
 pub(crate) async fn until(clock: &Clock, at: Duration) {
-    if at == Duration::MAX {
-        std::future::pending().await
-    } else {
-        clock.sleep_until(at).await
-    }
+    if at == Duration::MAX { std::future::pending().await } else { clock.sleep_until(at).await }
 }

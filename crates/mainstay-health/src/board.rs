@@ -7,8 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mainstay_core::{Bell, Clock, ConfigError, Name, Registry};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::builder::check_parents;
 use crate::event::Event;
 use crate::history::History;
 use crate::report::{Directory, Report, RunReport};
@@ -31,6 +33,8 @@ pub(crate) struct Board {
     pub(crate) clock: Clock,
     pub(crate) registry: Option<Registry>,
     pub(crate) threads: Arc<Threads>,
+    /// Wakes the watchman, when something will change by time before it wanted to look.
+    pub(crate) watchman: Notify,
     seed: u64,
     report: ArcSwap<Report>,
     /// Until when the service is ready, in nanoseconds of the clock; 0 if it is not. A reader needs to know nothing else,
@@ -51,11 +55,14 @@ pub(crate) struct State {
     latches: Vec<(Name, bool)>,
     drains_since: Duration,
     entries: Vec<Option<Entry>>,
+    /// Places whose checks were removed.
+    free: Vec<usize>,
     by_name: HashMap<Name, usize>,
     tree: Tree,
     directory: Arc<Directory>,
     epoch: u64,
     pulse_at: Duration,
+    next_pulse: Duration,
     stuck: bool,
     /// Started, and not stopped: where new checks' tasks go.
     pub(crate) runtime: Option<Handle>,
@@ -76,8 +83,6 @@ pub(crate) struct Entry {
     pub(crate) slot: Arc<Slot>,
     pub(crate) settings: Arc<CheckSettings>,
     history: History,
-    /// When what it does to the probes changes by time alone.
-    gate_change: Option<Duration>,
     /// Checks that depend on it.
     children: Vec<usize>,
     task: Option<AbortHandle>,
@@ -110,11 +115,13 @@ impl Board {
             latches: Vec::new(),
             drains_since: Duration::ZERO,
             entries: Vec::new(),
+            free: Vec::new(),
             by_name: HashMap::new(),
             tree: Tree::default(),
             directory: Arc::default(),
             epoch: 0,
             pulse_at: clock.now(),
+            next_pulse: Duration::MAX,
             stuck: false,
             runtime: None,
             watchman: None,
@@ -131,6 +138,7 @@ impl Board {
             clock,
             registry,
             threads,
+            watchman: Notify::new(),
             seed,
             report: ArcSwap::from_pointee(report),
             ready_until: AtomicU64::new(0),
@@ -245,6 +253,10 @@ impl Board {
         let until = |holds: bool, until: Duration| if holds { nanos(until) } else { 0 };
         self.ready_until.store(until(report.ready, report.fresh_until), Ordering::Release);
         self.live_until.store(until(report.live, report.sum.live_until), Ordering::Release);
+        if report.sum.changes_at < state.next_pulse {
+            state.next_pulse = report.sum.changes_at;
+            self.watchman.notify_one();
+        }
         self.report.store(Arc::new(report));
     }
 
@@ -302,13 +314,18 @@ impl Board {
     /// Adds a check. It is run from now on if the manager runs.
     pub(crate) fn register(self: &Arc<Self>, slot: Slot, settings: CheckSettings) -> Result<(), ConfigError> {
         self.change(|state, now| {
-            let place = state.entries.iter().position(Option::is_none).unwrap_or(state.entries.len());
+            // Nothing depends on a new check yet, so that only itself could close a cycle.
+            check_parents(slot.name, &settings, |parent| state.by_name.contains_key(&parent))?;
+            let place = state.free.last().copied().unwrap_or(state.entries.len());
             self.insert(state, now, place, slot, settings)
         })
     }
 
     /// Adds many checks whose names and dependencies are good among each other.
-    pub(crate) fn register_all(self: &Arc<Self>, checks: Vec<(Slot, CheckSettings)>) -> Result<(), ConfigError> {
+    pub(crate) fn register_all(
+        self: &Arc<Self>,
+        checks: Vec<(Slot, CheckSettings)>,
+    ) -> Result<(), ConfigError> {
         self.change(|state, now| {
             for (slot, settings) in checks {
                 let place = state.entries.len();
@@ -330,7 +347,11 @@ impl Board {
         slot.place = place;
         let (name, slot) = (slot.name, Arc::new(slot));
         if state.by_name.contains_key(&name) {
-            return Err(ConfigError::new("check.name", format_args!("{name:?}"), "must be unique among the checks"));
+            return Err(ConfigError::new(
+                "check.name",
+                format_args!("{name:?}"),
+                "must be unique among the checks",
+            ));
         }
         if let Some(registry) = &self.registry {
             registry.register(&slot).map_err(|error| error.within("check"))?;
@@ -341,12 +362,12 @@ impl Board {
             history: History::new(now, &settings, seed),
             settings: Arc::new(settings),
             slot,
-            gate_change: None,
             children: Vec::new(),
             task: None,
             run: None,
             forced: false,
         };
+        state.free.retain(|free| *free != place);
         if state.entries.len() <= place {
             state.entries.resize_with(place + 1, || None);
         }
@@ -425,7 +446,9 @@ impl Board {
             state.stuck = false;
             state.sweep(self, now);
             state.dirty = true;
-            now.saturating_add(PULSE).min(state.tree.sum().stale_at)
+            let next = now.saturating_add(PULSE).min(state.tree.sum().changes_at);
+            state.next_pulse = next;
+            next
         })
     }
 }
@@ -519,8 +542,7 @@ impl State {
         let ran = entry.run;
         change(entry);
         let (name, scope) = (entry.slot.name, entry.slot.scope);
-        let (report, gate_change) = entry.history.report(clock, now, name, scope, &entry.settings);
-        entry.gate_change = gate_change;
+        let report = entry.history.report(clock, now, name, scope, &entry.settings);
         let before = self.tree.get(place);
         let flips = before.is_none_or(|before| {
             before.status != report.status
@@ -541,7 +563,9 @@ impl State {
             }
         }
         if flips || ran.is_some() {
-            self.told.extend(self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.slot.bell.clone()));
+            self.told.extend(
+                self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.slot.bell.clone()),
+            );
         }
         self.tree.put(place, Some(report));
         self.dirty = true;
@@ -591,24 +615,20 @@ impl State {
                 }
                 return Plan::Run { id, settings };
             }
-            if entry.gate_change.is_some_and(|at| now >= at) {
-                self.update(place, now, clock, |_| {});
-            }
         }
-        let Some(entry) = self.entry(place) else { return Plan::End };
-        Plan::Wait(entry.gate_change.unwrap_or(Duration::MAX).min(entry.history.next_at))
+        self.entry(place).map_or(Plan::End, |entry| Plan::Wait(entry.history.next_at))
     }
 
-    /// Takes notice of everything that has grown too old.
+    /// Takes notice of everything that has changed by time alone.
     fn sweep(&mut self, board: &Board, now: Duration) {
         if now >= self.pulse_at.saturating_add(PULSE_LASTS) {
             self.dirty |= !std::mem::replace(&mut self.stuck, true);
         }
-        if now < self.tree.sum().stale_at {
+        if now < self.tree.sum().changes_at {
             return;
         }
         for place in 0..self.entries.len() {
-            if self.tree.get(place).is_some_and(|check| now >= check.stale_at) {
+            if self.tree.get(place).is_some_and(|check| now >= check.changes_at) {
                 self.update(place, now, &board.clock, |entry| {
                     entry.history.sweep(now);
                 });
@@ -618,7 +638,8 @@ impl State {
 
     /// Says to those above a check that it is below them.
     fn link_parents(&mut self, place: usize) {
-        let parents = self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.settings.depends_on.clone());
+        let parents =
+            self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.settings.depends_on.clone());
         for parent in parents.unwrap_or_default() {
             if let Some(parent) = self.by_name.get(&parent).copied().and_then(|place| self.entry(place)) {
                 parent.children.push(place);
@@ -649,6 +670,7 @@ impl State {
             task.abort();
         }
         self.by_name.remove(&entry.slot.name);
+        self.free.push(place);
         self.tree.put(place, None);
         self.dirty = true;
         self.directory = Arc::default();
@@ -657,7 +679,13 @@ impl State {
         self.link();
     }
 
-    pub(crate) fn reconfigure(&mut self, place: usize, now: Duration, clock: &Clock, settings: CheckSettings) {
+    pub(crate) fn reconfigure(
+        &mut self,
+        place: usize,
+        now: Duration,
+        clock: &Clock,
+        settings: CheckSettings,
+    ) {
         self.update(place, now, clock, |entry| {
             let old = std::mem::replace(&mut entry.settings, Arc::new(settings));
             entry.history.reconfigured(now, &old, &entry.settings);
@@ -675,7 +703,8 @@ impl State {
         let now = clock.now();
         self.epoch += 1;
         let sum = self.tree.sum();
-        let closed: Vec<Name> = self.latches.iter().filter(|(_, open)| !open).map(|(name, _)| *name).collect();
+        let closed: Vec<Name> =
+            self.latches.iter().filter(|(_, open)| !open).map(|(name, _)| *name).collect();
         let running = self.phase.runs();
         let started = was_started || running && sum.starting == 0 && closed.is_empty();
         let passes = sum.unready == 0 && started;
@@ -711,4 +740,3 @@ impl State {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
-

@@ -117,7 +117,8 @@ impl HealthManagerBuilder {
     /// less than its interval, a zero interval, a dependency that does not exist, a cycle of dependencies, or any other
     /// setting that breaks its documented rule.
     pub fn build(self) -> Result<HealthManager, ConfigError> {
-        let service = Name::new(&self.service).map_err(|error| ConfigError { field: "service".into(), ..error })?;
+        let service =
+            Name::new(&self.service).map_err(|error| ConfigError { field: "service".into(), ..error })?;
         for (field, value) in
             [("drain_delay", self.limits.drain_delay), ("drain_limit", self.limits.drain_limit)]
         {
@@ -167,9 +168,6 @@ pub(crate) fn check_dependencies<'a>(
     checks: impl Iterator<Item = (Name, &'a [Name])>,
 ) -> Result<(), ConfigError> {
     let parents: HashMap<Name, &[Name]> = checks.collect();
-    let refuse = |check: Name, value: &dyn std::fmt::Display, rule: &str| {
-        Err(ConfigError::new(format!("check[{check}].depends_on"), value, rule))
-    };
     // In a fixed order, so that the same mistake gives the same message.
     let mut names: Vec<Name> = parents.keys().copied().collect();
     names.sort_unstable();
@@ -191,7 +189,8 @@ pub(crate) fn check_dependencies<'a>(
                 return refuse(check, &parent, "must be the name of a registered check");
             }
             if !on_the_way.insert(parent) {
-                let names = way.iter().map(|(name, _)| name.as_str()).skip_while(|name| *name != parent.as_str());
+                let names =
+                    way.iter().map(|(name, _)| name.as_str()).skip_while(|name| *name != parent.as_str());
                 let cycle: Vec<&str> = names.chain([parent.as_str()]).collect();
                 return refuse(check, &cycle.join(" -> "), "must not form a cycle");
             }
@@ -199,6 +198,22 @@ pub(crate) fn check_dependencies<'a>(
         }
     }
     Ok(())
+}
+
+/// What a new check depends on must be there already.
+pub(crate) fn check_parents(
+    name: Name,
+    settings: &CheckSettings,
+    known: impl Fn(Name) -> bool,
+) -> Result<(), ConfigError> {
+    match settings.depends_on.iter().find(|parent| !known(**parent)) {
+        Some(parent) => refuse(name, parent, "must be the name of a registered check"),
+        None => Ok(()),
+    }
+}
+
+fn refuse(check: Name, value: &dyn std::fmt::Display, rule: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::new(format!("check[{check}].depends_on"), value, rule))
 }
 
 /// Another number for each manager, from the keys that the standard library draws for its maps.

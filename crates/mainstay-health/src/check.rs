@@ -10,7 +10,8 @@ use mainstay_core::{ConfigError, Name, StateSource};
 use crate::probe::{Blocking, Kind};
 use crate::settings::Defaults;
 use crate::{
-    CheckSettings, ErrorClass, Exclusive, FleetGuard, Internal, IntoOutcome, IntoProbe, Probe, Rule, Scope, Shared,
+    CheckSettings, ErrorClass, Exclusive, FleetGuard, Internal, IntoOutcome, IntoProbe, Probe, Rule, Scope,
+    Shared,
 };
 
 /// One question about the service's health, with a schedule of its own.
@@ -114,7 +115,8 @@ impl<S> Check<S> {
             Kind::Watched(_) => Defaults::WATCHED,
             Kind::Async(_) | Kind::Blocking(_) => Defaults::ASKED,
         };
-        let settings = CheckSettings { defaults, ..CheckSettings::default() };
+        let rules = probe.rules().to_vec();
+        let settings = CheckSettings { defaults, rules, ..CheckSettings::default() };
         let draft = Draft { name, scope, probe, settings, depends_on: Vec::new(), classify: None };
         Self { draft, scope: PhantomData }
     }
@@ -177,9 +179,15 @@ impl<S> Check<S> {
         self
     }
 
-    /// Adds a rule by which a result that passed is degraded all the same. At most 8.
+    /// Adds a rule by which a result that passed is degraded all the same. At most 8. Default: those of the [`Probe`].
     pub fn rule(mut self, rule: Rule) -> Self {
         self.draft.settings.rules.push(rule);
+        self
+    }
+
+    /// Puts these rules in the place of all it has, those of the [`Probe`] too.
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.draft.settings.rules = rules.into_iter().collect();
         self
     }
 
@@ -189,7 +197,8 @@ impl<S> Check<S> {
         self
     }
 
-    /// Finds the class of the errors that this check returns. Default: [`ErrorClass::of`].
+    /// Finds the class of the errors that this check returns. Default: [`ErrorClass::of`]. A
+    /// [`CheckError`](crate::CheckError), such as ready-made checks return, has its class already.
     pub fn classify(
         mut self,
         classify: impl Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync + 'static,
@@ -245,7 +254,8 @@ impl Draft {
         let name = Name::new(&self.name).map_err(|error| error.within("check"))?;
         let path = format!("check[{name}]");
         for parent in std::mem::take(&mut self.depends_on) {
-            let parent = Name::new(&parent).map_err(|error| ConfigError { field: "depends_on".into(), ..error });
+            let parent =
+                Name::new(&parent).map_err(|error| ConfigError { field: "depends_on".into(), ..error });
             self.settings.depends_on.push(parent.map_err(|error| error.within(&path))?);
         }
         self.settings.validate(self.scope).map_err(|error| error.within(&path))?;

@@ -7,6 +7,7 @@ use crate::{CheckReport, Phase};
 
 /// What is told to the log, once no lock is held any more.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "nobody reads it then"))]
 pub(crate) enum Event {
     Check { before: Option<Arc<CheckReport>>, now: Arc<CheckReport> },
     Ready { ready: bool, obstacles: Vec<String> },
@@ -26,7 +27,9 @@ impl Event {
         let service = service.as_str();
         match self {
             Event::Check { before, now } => {
-                let Some(before) = before.as_ref().filter(|before| before.status != now.status) else { return };
+                let Some(before) = before.as_ref().filter(|before| before.status != now.status) else {
+                    return;
+                };
                 let (check, from, to) = (now.name.as_str(), before.status.as_str(), now.status.as_str());
                 let (reason, scope, critical) = (now.reason.as_str(), now.scope.as_str(), now.critical);
                 // The log is inside: here the text may be told.

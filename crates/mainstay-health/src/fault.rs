@@ -101,7 +101,9 @@ fn of_io(error: &io::Error) -> Option<ErrorClass> {
     Some(match error.kind() {
         TimedOut => ErrorClass::TimedOut,
         ConnectionRefused => ErrorClass::ConnectionRefused,
-        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected | UnexpectedEof => ErrorClass::ConnectionLost,
+        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected | UnexpectedEof => {
+            ErrorClass::ConnectionLost
+        }
         HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable => ErrorClass::Unreachable,
         PermissionDenied => ErrorClass::Unauthorized,
         NotFound => ErrorClass::NotFound,
@@ -138,10 +140,15 @@ impl CheckError {
     /// From any error: its text with that of all its sources, and a class.
     pub fn from_error(class: ErrorClass, error: &(dyn Error + 'static)) -> Self {
         use fmt::Write;
-        let mut text = error.to_string();
+        // One of our own prints its class only.
+        let text_of = |error: &(dyn Error + 'static)| match error.downcast_ref::<CheckError>() {
+            Some(known) => known.text.to_string(),
+            None => error.to_string(),
+        };
+        let mut text = text_of(error);
         let mut source = error.source();
         while let Some(error) = source.filter(|_| text.len() <= MAX_TEXT) {
-            let inner = error.to_string();
+            let inner = text_of(error);
             // Many errors print their source themselves.
             if !text.contains(&inner) {
                 let _ = write!(text, ": {inner}");

@@ -26,7 +26,11 @@ impl FleetGuard {
         check_duration("fail_open_after", self.fail_open_after)?;
         if self.fail_open_after > self.spread_over / 3 {
             let rule = format!("must be at most a third of spread_over, {:?}", self.spread_over / 3);
-            return Err(ConfigError::new("fail_open_after", format_args!("{:?}", self.fail_open_after), rule));
+            return Err(ConfigError::new(
+                "fail_open_after",
+                format_args!("{:?}", self.fail_open_after),
+                rule,
+            ));
         }
         Ok(())
     }
@@ -52,5 +56,6 @@ pub(crate) fn unit(seed: u64) -> f64 {
 
 /// A seed from a name (FNV-1a), the same in every process.
 pub(crate) fn mix(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

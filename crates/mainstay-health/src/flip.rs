@@ -42,7 +42,8 @@ impl Flips {
     /// Takes a result; the first one is the status at once. After a gap in which nothing was known, a result that is worse
     /// than the status counts at once too, because nothing speaks against it.
     pub(crate) fn record(&mut self, result: Severity, failures: u32, successes: u32, after_gap: bool) {
-        let run = |length: &mut u32, goes_on: bool| *length = if goes_on { length.saturating_add(1) } else { 0 };
+        let run =
+            |length: &mut u32, goes_on: bool| *length = if goes_on { length.saturating_add(1) } else { 0 };
         run(&mut self.degraded_or_worse, result >= Severity::Degraded);
         run(&mut self.unhealthy, result >= Severity::Unhealthy);
         run(&mut self.degraded_or_better, result <= Severity::Degraded);

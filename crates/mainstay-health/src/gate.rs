@@ -7,12 +7,10 @@ use crate::{CheckSettings, Effect, Scope, Status};
 pub(crate) struct Facts {
     pub(crate) scope: Scope,
     pub(crate) status: Status,
-    /// It has answered once, so that unknown means stale.
-    pub(crate) answered: bool,
     /// A result of it has been healthy or degraded once.
     pub(crate) succeeded: bool,
-    /// Its first result is overdue.
-    pub(crate) overdue: bool,
+    /// Its last result is too old, or its first one overdue.
+    pub(crate) stale: bool,
     /// Since when it is asked.
     pub(crate) began: Duration,
     /// From when to when a fleet guard keeps this replica out, in the present outage.
@@ -65,7 +63,7 @@ impl Gate {
         let dead = match facts.status {
             Status::Healthy | Status::Degraded => false,
             Status::Unhealthy => true,
-            Status::Unknown => facts.answered || facts.overdue,
+            Status::Unknown => facts.stale,
         };
         Self {
             readiness,

@@ -161,6 +161,8 @@ impl History {
     pub(crate) fn blocked(&mut self, now: Duration, by: Name, settings: &CheckSettings) {
         self.blocked_by = Some(by);
         self.shows(Status::Unhealthy, Reason::Blocked, now);
+        // A turn that is left out is a turn.
+        self.ran_at = now;
         self.next_at = self.turn(now, settings.interval, settings);
         self.stale_at = stale_at(now, settings.interval, settings);
     }
@@ -238,16 +240,15 @@ impl History {
         let facts = Facts {
             scope,
             status: self.status,
-            answered: self.last.is_some(),
             succeeded: self.succeeded,
-            overdue: self.reason == Reason::Stale,
+            stale: self.reason == Reason::Stale,
             began: self.began,
             absence: absence.map(|(guard, since)| guard.absence(since, self.seed, self.outages)),
         };
         Gate::at(now, &facts, settings)
     }
 
-    /// What others see of it, and when that changes by time alone.
+    /// What others see of it.
     pub(crate) fn report(
         &self,
         clock: &Clock,
@@ -255,7 +256,7 @@ impl History {
         name: Name,
         scope: Scope,
         settings: &CheckSettings,
-    ) -> (Arc<CheckReport>, Option<Duration>) {
+    ) -> Arc<CheckReport> {
         let gate = self.gate(now, scope, settings);
         let report = CheckReport {
             name,
@@ -276,12 +277,13 @@ impl History {
             runs: self.runs,
             failures: self.failures,
             stale_at: self.stale_at,
+            changes_at: gate.next_change.unwrap_or(Duration::MAX).min(self.stale_at),
             overall: gate.overall,
             gates: gate.gates,
             enabled: settings.enabled,
             watched_for_life: settings.restart_on_failure,
         };
-        (Arc::new(report), gate.next_change)
+        Arc::new(report)
     }
 }
 

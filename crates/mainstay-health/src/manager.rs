@@ -181,10 +181,6 @@ impl HealthManager {
     pub fn register(&self, check: impl Into<AnyCheck>) -> Result<(), ConfigError> {
         let AnyCheck(mut draft) = check.into();
         let name = draft.validate()?;
-        let parents = self.board().change(|state, _| {
-            state.dependencies().map(|(name, parents)| (name, parents.to_vec())).collect::<Vec<_>>()
-        });
-        check_settings(name, &draft.settings, parents.into_iter())?;
         let slot = Slot::new(name, draft.scope, draft.probe, draft.classify);
         self.board().register(slot, draft.settings)
     }
@@ -196,7 +192,8 @@ impl HealthManager {
     /// A [`ConfigError`] if there is no such check, or if another one depends on it.
     pub fn deregister(&self, name: &str) -> Result<(), ConfigError> {
         self.board().change(|state, _| {
-            let (name, place) = known(name).and_then(|name| Some((name, state.place(name)?))).ok_or_else(|| unknown(name))?;
+            let (name, place) =
+                known(name).and_then(|name| Some((name, state.place(name)?))).ok_or_else(|| unknown(name))?;
             if let Some(below) = state.dependents(name).first() {
                 let rule = format!("must not be depended on, and check {below} does");
                 return Err(ConfigError::new("check.name", format_args!("{name:?}"), rule));
@@ -249,7 +246,8 @@ impl HealthManager {
         let name = known(name).ok_or_else(|| unknown(name))?;
         self.board().change(|state, now| {
             let place = state.place(name).ok_or_else(|| unknown(name.as_str()))?;
-            let scope = state.entry(place).map(|entry| entry.slot.scope).ok_or_else(|| unknown(name.as_str()))?;
+            let scope =
+                state.entry(place).map(|entry| entry.slot.scope).ok_or_else(|| unknown(name.as_str()))?;
             settings.validate(scope).map_err(|error| error.within(&format!("check[{name}]")))?;
             let parents: Vec<_> =
                 state.dependencies().map(|(name, parents)| (name, parents.to_vec())).collect();

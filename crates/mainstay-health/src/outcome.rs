@@ -73,10 +73,13 @@ impl CheckOutcome {
         Self::new(Status::Unknown, Reason::NotYet)
     }
 
-    /// Unhealthy because of an error, whose class the check's classifier finds out.
+    /// Unhealthy because of an error, whose class the check's classifier finds out, unless it is a [`CheckError`].
     pub fn failed(error: impl Into<BoxError>) -> Self {
         let mut outcome = Self::new(Status::Unhealthy, Reason::Error);
-        outcome.error = Some(Cause::Raw(error.into()));
+        outcome.error = Some(match error.into().downcast() {
+            Ok(error) => Cause::Classified(*error),
+            Err(error) => Cause::Raw(error),
+        });
         outcome
     }
 
@@ -113,7 +116,7 @@ impl CheckOutcome {
         &self.details
     }
 
-    /// The text of its error, with that of all sources; and the class, if it has been found out.
+    /// The class of its error, if it has one: by the error's own type, before the check's classifier is asked.
     pub fn error_class(&self) -> Option<ErrorClass> {
         match self.error.as_ref()? {
             Cause::Raw(error) => Some(ErrorClass::of(error.as_ref())),

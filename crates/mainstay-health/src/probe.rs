@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mainstay_core::{Clock, Condition, StateSource, Watch};
 
-use crate::{CheckOutcome, Heartbeat, IntoOutcome, Pushed, Reason, Status};
+use crate::{CheckOutcome, Heartbeat, IntoOutcome, Pushed, Reason, Rule, Status};
 
 pub(crate) type BoxRun = Pin<Box<dyn Future<Output = CheckOutcome> + Send>>;
 
@@ -19,9 +19,10 @@ pub trait IntoProbe {
     fn into_probe(self) -> Probe;
 }
 
-/// A way to find out, of any kind. Made by [`IntoProbe`].
+/// A way to find out, of any kind, and the rules that a check begins with that uses it. Made by [`IntoProbe`]; ready-made
+/// ones are in [`checks`](crate::checks) and in the crates of the clients.
 #[derive(Clone)]
-pub struct Probe(pub(crate) Kind);
+pub struct Probe(pub(crate) Kind, Vec<Rule>);
 
 #[derive(Clone)]
 pub(crate) enum Kind {
@@ -54,7 +55,7 @@ pub struct Source<S>(S);
 
 /// For a check that blocks its thread: a system call, a client without async. It runs on one of the manager's own threads,
 /// at most one at a time for each check. It cannot be cut off: at its time-out it is left alone and the check is unhealthy; it
-/// is not started again until it ends.
+/// is not started again until it ends. A thread runs in real time: under a paused clock of tokio's its time-out comes at once.
 ///
 /// ```
 /// use mainstay_health::{Check, blocking};
@@ -92,7 +93,7 @@ where
     Fut::Output: IntoOutcome,
 {
     fn into_probe(self) -> Probe {
-        Probe(Kind::Async(Arc::new(move || {
+        Probe::new(Kind::Async(Arc::new(move || {
             let run = self();
             Box::pin(async move { run.await.into_outcome() })
         })))
@@ -105,31 +106,50 @@ where
     T: IntoOutcome,
 {
     fn into_probe(self) -> Probe {
-        Probe(Kind::Blocking(Arc::new(move || (self.0)().into_outcome())))
+        Probe::new(Kind::Blocking(Arc::new(move || (self.0)().into_outcome())))
     }
 }
 
 impl<S: StateSource + 'static> IntoProbe for Source<S> {
     fn into_probe(self) -> Probe {
-        Probe(Kind::Watched(Arc::new(self)))
+        Probe::new(Kind::Watched(Arc::new(self)))
     }
 }
 
 impl IntoProbe for &Pushed {
     fn into_probe(self) -> Probe {
-        Probe(Kind::Watched(self.sensor()))
+        Probe::new(Kind::Watched(self.sensor()))
     }
 }
 
 impl IntoProbe for &Heartbeat {
     fn into_probe(self) -> Probe {
-        Probe(Kind::Watched(self.sensor()))
+        Probe::new(Kind::Watched(self.sensor()))
     }
 }
 
 impl IntoProbe for Probe {
     fn into_probe(self) -> Probe {
         self
+    }
+}
+
+impl Probe {
+    fn new(kind: Kind) -> Self {
+        Self(kind, Vec::new())
+    }
+
+    /// Adds a rule for checks to begin with: recommended by whoever makes the probe, who knows its figures.
+    /// [`Check::rules`](crate::Check::rules) puts others in their place.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.1.push(rule);
+        self
+    }
+
+    /// The rules that a check begins with.
+    pub fn rules(&self) -> &[Rule] {
+        &self.1
     }
 }
 

@@ -64,7 +64,9 @@ impl Pushed {
     pub fn set(&self, outcome: impl IntoOutcome) {
         let CheckOutcome { status, reason, message, error, details } = outcome.into_outcome();
         let error = error.map(|error| match error {
-            Cause::Raw(error) => CheckError::from_error(crate::ErrorClass::of(error.as_ref()), error.as_ref()),
+            Cause::Raw(error) => {
+                CheckError::from_error(crate::ErrorClass::of(error.as_ref()), error.as_ref())
+            }
             Cause::Classified(error) => error,
         });
         let at = self.shared.clock.get().map(Clock::now);

@@ -104,6 +104,8 @@ pub struct CheckReport {
     pub failures: u64,
     /// When its last result is too old, if nothing newer comes; [`Duration::MAX`] if it is too old already, or switched off.
     pub stale_at: Duration,
+    /// When it changes by time alone: what it does to the probes, or that it is too old.
+    pub(crate) changes_at: Duration,
     pub(crate) overall: Status,
     pub(crate) gates: bool,
     pub(crate) enabled: bool,
@@ -342,9 +344,12 @@ impl fmt::Debug for Directory {
     }
 }
 
-/// RFC 3339, in UTC, with milliseconds.
+/// RFC 3339, in UTC, with milliseconds. The format has the years 1970 to 9999; times outside of them, which only a broken
+/// clock tells, are shown as the nearest of these.
 pub(crate) fn timestamp(at: SystemTime) -> String {
-    humantime::format_rfc3339_millis(at).to_string()
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().min(LAST);
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since).to_string()
 }
 
 /// Milliseconds, to the microsecond.

@@ -10,11 +10,14 @@ use crate::slot::Slot;
 /// A source that says that it changes at a moment that has passed is looked at again after this time, not at once for ever.
 const LEAST_WAIT: Duration = Duration::from_millis(10);
 
-/// The manager's pulse.
+/// The manager's pulse, and its eye on the time.
 pub(crate) async fn watch(board: Arc<Board>) {
     loop {
         let next = board.pulse();
-        until(&board.clock, next).await;
+        tokio::select! {
+            () = until(&board.clock, next) => {}
+            () = board.watchman.notified() => {}
+        }
     }
 }
 

@@ -42,7 +42,8 @@ pub struct CheckSettings {
     /// The longest wait between two runs while it is unhealthy for long: then a wait is a tenth of the time it has been so, at
     /// least the interval and at most this. Default: 60 s, or the interval if that is more.
     pub back_off_to: Duration,
-    /// When a result that passed is degraded all the same. At most 8. Default: none.
+    /// When a result that passed is degraded all the same. At most 8. Default: those of the [`Probe`](crate::Probe), which
+    /// only ready-made ones have.
     pub rules: Vec<Rule>,
     /// Checks without which this one makes no sense: while one of them is unhealthy this one is blocked, and not run. At
     /// most 8. Default: none.

@@ -13,7 +13,8 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn listen() -> io::Result<Self> {
-        let no_runtime = || io::Error::other("there is no tokio runtime with I/O enabled to receive signals in");
+        let no_runtime =
+            || io::Error::other("there is no tokio runtime with I/O enabled to receive signals in");
         Handle::try_current().map_err(|_| no_runtime())?;
         // Tokio panics where its runtime was built without I/O.
         catch_unwind(Self::register).map_err(|_| no_runtime())?

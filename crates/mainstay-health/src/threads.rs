@@ -23,7 +23,11 @@ impl Threads {
     }
 
     /// A place for a thread, waited for until `deadline`.
-    pub(crate) async fn place(&self, clock: &Clock, deadline: Duration) -> Result<OwnedSemaphorePermit, NoThread> {
+    pub(crate) async fn place(
+        &self,
+        clock: &Clock,
+        deadline: Duration,
+    ) -> Result<OwnedSemaphorePermit, NoThread> {
         let place = self.free.clone().acquire_owned();
         tokio::select! {
             biased;

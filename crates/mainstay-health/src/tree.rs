@@ -38,8 +38,8 @@ pub(crate) struct Sum {
     pub(crate) ready_until: Duration,
     /// When the first result that liveness rests on is too old.
     pub(crate) live_until: Duration,
-    /// When the first result of all is too old.
-    pub(crate) stale_at: Duration,
+    /// When the first of all changes by time alone.
+    pub(crate) changes_at: Duration,
 }
 
 // === impl Tree ===
@@ -97,7 +97,7 @@ impl Default for Sum {
             degraded: 0,
             ready_until: Duration::MAX,
             live_until: Duration::MAX,
-            stale_at: Duration::MAX,
+            changes_at: Duration::MAX,
         }
     }
 }
@@ -112,7 +112,8 @@ impl Sum {
         }
         sum.summary.total = 1;
         *(if check.critical { &mut sum.summary.critical } else { &mut sum.summary.non_critical }) = 1;
-        let down = if check.critical { &mut sum.summary.critical_down } else { &mut sum.summary.non_critical_down };
+        let down =
+            if check.critical { &mut sum.summary.critical_down } else { &mut sum.summary.non_critical_down };
         match check.status {
             Status::Healthy => sum.summary.healthy = 1,
             Status::Degraded => sum.summary.degraded = 1,
@@ -125,7 +126,7 @@ impl Sum {
         sum.starting = u32::from(check.starting);
         sum.unhealthy = u32::from(check.overall == Status::Unhealthy);
         sum.degraded = u32::from(check.overall == Status::Degraded);
-        sum.stale_at = check.stale_at;
+        sum.changes_at = check.changes_at;
         if check.gates {
             sum.ready_until = check.stale_at;
         }
@@ -156,7 +157,7 @@ impl Sum {
         self.degraded += other.degraded;
         self.ready_until = self.ready_until.min(other.ready_until);
         self.live_until = self.live_until.min(other.live_until);
-        self.stale_at = self.stale_at.min(other.stale_at);
+        self.changes_at = self.changes_at.min(other.changes_at);
         self
     }
 }

@@ -45,6 +45,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Nobody was asked after all.
+    #[cfg(feature = "health")]
+    pub(crate) fn withdraw(mut self) {
+        if let Some(permit) = self.permit.take() {
+            permit.ignore();
+        }
+    }
+
     /// The end.
     pub(crate) fn end<T>(mut self, result: &Result<T, Error>) {
         if let Some(permit) = self.permit.take() {

@@ -38,6 +38,7 @@
 //! - [`Deadlines`] for a connection and for each answer; nothing waits longer, and nothing is repeated.
 //! - [`PoolFigures`] for a health report.
 //! - [`default_settings`] for the breaker.
+//! - `health`, with the feature of that name: a ready-made check for `mainstay-health`.
 //!
 //! Needs a tokio runtime with its timer enabled.
 #![forbid(unsafe_code)]
@@ -49,6 +50,8 @@ mod call;
 mod connection;
 mod error;
 mod figures;
+#[cfg(feature = "health")]
+pub mod health;
 mod lease;
 mod pool;
 mod settings;

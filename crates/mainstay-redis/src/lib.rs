@@ -30,6 +30,7 @@
 //! - [`verdict`]: which errors count against Redis, code by code; [`Guarded::classify`] takes another opinion.
 //! - [`rejected`], [`timed_out`]: what a [`RedisError`](redis::RedisError) came from, at any depth of its sources.
 //! - [`default_settings`]: the breaker's settings for Redis.
+//! - `health`, with the feature of that name: a ready-made check for `mainstay-health`.
 //!
 //! # Deadlines
 //!
@@ -94,6 +95,8 @@ mod blocking;
 mod call;
 mod error;
 mod guarded;
+#[cfg(feature = "health")]
+pub mod health;
 mod request;
 mod settings;
 mod verdict;

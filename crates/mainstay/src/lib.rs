@@ -27,6 +27,7 @@
 //! | module | feature | what it is |
 //! | --- | --- | --- |
 //! | [`breaker`] | `breaker` (default) | circuit breakers: plain, async, tower layers, keyed sets |
+//! | [`health`] | `health` (default) | checks, readiness that knows what is shared, probes, graceful shutdown; runs on tokio |
 //!
 //! `tower` (default) adds the tower layers, `tracing` (default) the events, `tokio` the clock of tokio, `serde` settings
 //! and snapshots that can be read and written.
@@ -40,21 +41,26 @@ pub use crate::mainstay::Mainstay;
 #[doc(inline)]
 pub use mainstay_breaker as breaker;
 pub use mainstay_core::{
-    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor,
-    Registry, StateSource, Verdict, Watch,
+    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, NoRuntime,
+    OpenFor, Registry, StateSource, Verdict, Watch,
 };
+#[cfg(feature = "health")]
+#[doc(inline)]
+pub use mainstay_health as health;
 
 /// What most programs need, to be imported whole.
 pub mod prelude {
     #[cfg(feature = "breaker")]
     pub use mainstay_breaker::{Breaker, BreakerError, HalfOpen, State, Trip, Window};
     pub use mainstay_core::{Clock, OpenFor, Verdict};
+    #[cfg(feature = "health")]
+    pub use mainstay_health::{Check, HealthManager, Shutdown};
 
     pub use crate::Mainstay;
 }
 
 /// The code in the README and in the guide is compiled and run with the tests.
-#[cfg(all(doctest, feature = "breaker", feature = "tower"))]
+#[cfg(all(doctest, feature = "breaker", feature = "health", feature = "tower"))]
 mod guide {
     #[doc = include_str!("../../../README.md")]
     mod readme {}
@@ -62,6 +68,8 @@ mod guide {
     mod breaker {}
     #[doc = include_str!("../../../docs/guide/tower.md")]
     mod tower {}
+    #[doc = include_str!("../../../docs/guide/health.md")]
+    mod health {}
     #[doc = include_str!("../../../docs/guide/seeing.md")]
     mod seeing {}
 }

@@ -1,6 +1,8 @@
 #[cfg(feature = "breaker")]
 use mainstay_breaker::{Breaker, BreakerBuilder};
 use mainstay_core::{Clock, Registry};
+#[cfg(feature = "health")]
+use mainstay_health::{HealthManager, HealthManagerBuilder};
 
 /// What the parts of one program share: the clock, and the registry of everything that has a name. Cheap to clone.
 ///
@@ -54,5 +56,11 @@ impl Mainstay {
     #[cfg(feature = "breaker")]
     pub fn breakers(&self) -> Vec<Breaker> {
         Breaker::all(&self.registry)
+    }
+
+    /// Begins to build a health manager that has its time from here and whose checks are listed here.
+    #[cfg(feature = "health")]
+    pub fn health(&self, service: impl Into<String>) -> HealthManagerBuilder {
+        HealthManager::builder(service).clock(self.clock.clone()).registry(&self.registry)
     }
 }

@@ -16,6 +16,7 @@ use clap::Args;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 use mainstay::breaker::{Breaker, BreakerError, BreakerLayer};
+use mainstay::health::Shutdown;
 use tokio::net::TcpListener;
 use tower::timeout::error::Elapsed;
 use tower::util::BoxCloneSyncService;
@@ -23,9 +24,9 @@ use tower::{BoxError, ServiceBuilder, ServiceExt};
 
 use crate::cache::Cache;
 use crate::counts::{Counts, ROUTE};
-use crate::guard;
 use crate::phase::Route;
 use crate::timeline::Timeline;
+use crate::{guard, health};
 
 /// How long the gateway waits for what it depends on, on both routes.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(750);
@@ -41,6 +42,12 @@ pub(crate) struct Options {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// The address to answer probes on: `/readyz`, `/livez`, `/startupz`, `/health`; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8082")]
+    admin: SocketAddr,
+    /// How many milliseconds balancers get to notice that this gateway is about to end
+    #[arg(long, value_name = "MS", default_value_t = 5_000)]
+    drain_delay_ms: u64,
 }
 
 #[derive(Clone)]
@@ -59,7 +66,7 @@ pub(crate) struct Sent {
     pub(crate) redis: Counts,
 }
 
-/// Serves until the process ends, and tells what the breaker does.
+/// Serves until SIGTERM, and then until what is under way has ended; tells what the breakers do.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let http = options.upstream.scheme() == Some(&Scheme::HTTP);
     ensure!(http, "the upstream is not an http URL: {}", options.upstream);
@@ -67,18 +74,23 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
     let breaker = guard::breaker("upstream", TIMEOUT)?;
     Timeline::follow(&breaker);
-    let cache = match &options.redis {
+    let (cache, redis) = match &options.redis {
         Some(url) => {
             let breaker = guard::breaker("redis", TIMEOUT)?;
             Timeline::follow(&breaker);
-            Some(Cache::connect(url, breaker).await?)
+            (Some(Cache::connect(url, breaker.clone()).await?), Some(breaker))
         }
-        None => None,
+        None => (None, None),
     };
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .with_context(|| format!("the gateway cannot listen on {}", options.listen))?;
-    let address = listener.local_addr()?;
+    let health = health::manager(&breaker, redis.as_ref(), Duration::from_millis(options.drain_delay_ms))?;
+    health.start()?;
+    let shutdown = Shutdown::on_signals(&health)?;
+
+    let probes = listen(options.admin).await?;
+    let listener = listen(options.listen).await?;
+    let (address, admin) = (listener.local_addr()?, probes.local_addr()?);
+    // Until the very end: a gateway that drains must be able to say so.
+    tokio::spawn(axum::serve(probes, mainstay_health_axum::router(&health)).into_future());
     println!("through the breaker:  http://{address}/guarded/work");
     println!("past the breaker:     http://{address}/unguarded/work");
     if cache.is_some() {
@@ -86,8 +98,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             "the same for Redis:   http://{address}/guarded/cached and http://{address}/unguarded/cached"
         );
     }
-    axum::serve(listener, router(upstream, breaker, cache, Sent::default())).await?;
+    println!("whether it is ready:  http://{admin}/readyz");
+    let app = router(upstream, breaker, cache, Sent::default());
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.stop_accepting());
+    let ended = shutdown.run(server).await;
+    ended.output.context("the gateway did not end in time, and was cut off")??;
+    println!("the gateway has ended, and took {:.1} s for it", ended.took.as_secs_f64());
     Ok(())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("the gateway cannot listen on {address}"))
 }
 
 /// The gateway's routes. What it sends is counted in `sent`.

@@ -3,11 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+mod balancer;
 mod cache;
 mod counts;
 mod drill;
 mod gateway;
 mod guard;
+mod health;
 mod load;
 mod outage;
 mod phase;
@@ -39,6 +41,8 @@ enum Command {
     Drill(drill::Options),
     /// Run the gateway alone
     Gateway(gateway::Options),
+    /// Run a load balancer that sends nothing to gateways that are not ready
+    Balancer(balancer::Options),
     /// Run the upstream alone
     Upstream(upstream::Options),
 }
@@ -48,6 +52,7 @@ async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Drill(options) => drill::run(options).await,
         Command::Gateway(options) => gateway::run(options).await.map(|()| true),
+        Command::Balancer(options) => balancer::run(options).await.map(|()| true),
         Command::Upstream(options) => upstream::run(options).await.map(|()| true),
     };
     match ended {
