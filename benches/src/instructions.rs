@@ -1,3 +1,6 @@
+//! Counts the instructions that a subject executes: callgrind runs this very program as `one <key> <calls>`, and what many
+//! calls execute less what few do is what a call does.
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -6,17 +9,22 @@ use std::thread::{available_parallelism, scope};
 
 /// What one call executes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Executed {
-    pub(crate) instructions: f64,
+pub struct Executed {
+    /// All of them.
+    pub instructions: f64,
     /// Those of them with a lock: `lock` prefixes and exchanges with memory. None where objdump is missing.
-    pub(crate) locked: Option<f64>,
+    pub locked: Option<f64>,
 }
 
 const FEW: u64 = 2_000;
 const MANY: u64 = 12_000;
 
 /// Whether valgrind can be run; says how to get it if not.
-pub(crate) fn ready() -> Result<(), String> {
+///
+/// # Errors
+///
+/// How to install it, if it cannot.
+pub fn ready() -> Result<(), String> {
     let found =
         Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     match found {
@@ -29,7 +37,11 @@ pub(crate) fn ready() -> Result<(), String> {
 
 /// Counts the instructions of a call of each subject: those of many calls less those of few, so that start-up
 /// cancels out.
-pub(crate) fn measure(keys: &[String]) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
+///
+/// # Errors
+///
+/// Those of the file system, and what valgrind complains of.
+pub fn measure(keys: &[String]) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("mainstay-callgrind-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let result = measure_in(&folder, keys);

@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod floor;
 pub mod guard;
 pub mod id;
+pub mod instructions;
 pub mod keys;
 pub mod layered;
 pub mod machine;

@@ -62,6 +62,7 @@
 //! - What the caller gets instead of a call: [`Unavailable`], [`AsStatus`]; found again by [`rejected`] and [`timed_out`].
 //! - A breaker for connecting: [`ConnectLayer`].
 //! - Where to start from: [`default_settings`], [`connect_settings`].
+//! - `health`, with the feature of that name: a ready-made check for `mainstay-health`.
 //!
 //! # Deadlines
 //!
@@ -79,11 +80,14 @@
 //! Without any of them nothing notices a server that does not answer: the call waits for as long as its caller does, and says
 //! nothing when he leaves. Half-open is the exception: a probe without a message fails after its `probe_timeout`.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod calls;
 mod codes;
 mod fault;
+#[cfg(feature = "health")]
+pub mod health;
 mod key;
 mod layer;
 mod refuse;

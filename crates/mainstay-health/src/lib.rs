@@ -47,12 +47,14 @@ mod heartbeat;
 mod history;
 #[cfg(feature = "http")]
 pub mod http;
+mod kin;
 mod manager;
 mod outcome;
 mod phase;
 mod probe;
 mod pushed;
 mod report;
+mod roster;
 mod rule;
 mod run;
 mod scope;
@@ -61,6 +63,7 @@ mod shutdown;
 #[cfg(feature = "signal")]
 mod signals;
 mod slot;
+mod state;
 mod status;
 mod threads;
 mod tree;

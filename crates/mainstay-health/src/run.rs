@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::{ask, on_thread, read, until};
-use crate::board::{Board, Plan};
+use crate::board::Board;
 use crate::probe::{Kind, Sensor};
 use crate::slot::Slot;
+use crate::state::Plan;
 
 /// A source that says that it changes at a moment that has passed is looked at again after this time, not at once for ever.
 const LEAST_WAIT: Duration = Duration::from_millis(10);

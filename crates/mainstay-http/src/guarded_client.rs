@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use mainstay_breaker::{
     Breaker, BreakerError, BreakerService, ByKey, CallPermit, Conclude, Guard, Keyed, One, PassError, Verdict,
@@ -91,6 +92,24 @@ where
         let mut service = self.0.clone();
         poll_fn(|cx| service.poll_ready(cx)).await?;
         service.call(request).await
+    }
+}
+
+/// The same as [`execute`](GuardedClient::execute).
+impl<J, F, G> Service<Request> for GuardedClient<J, F, G>
+where
+    BreakerService<Client, Exchanges<J, F>, PassError, G>: Service<Request>,
+{
+    type Response = <BreakerService<Client, Exchanges<J, F>, PassError, G> as Service<Request>>::Response;
+    type Error = <BreakerService<Client, Exchanges<J, F>, PassError, G> as Service<Request>>::Error;
+    type Future = <BreakerService<Client, Exchanges<J, F>, PassError, G> as Service<Request>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.0.call(request)
     }
 }
 

@@ -44,6 +44,7 @@
 //! - One breaker for each host: [`HttpLayer::keyed_by_host`], [`Host`].
 //! - What a guarded server answers while it is open: [`Problem`].
 //! - With feature `reqwest`: `GuardedClient`, which returns `reqwest::Response`s.
+//! - With feature `health`: the module `health`, with a check for a `mainstay_health::HealthManager`, and a probe for containers.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -52,6 +53,8 @@ mod exchange;
 #[cfg(feature = "reqwest")]
 mod guarded_client;
 mod head;
+#[cfg(feature = "health")]
+pub mod health;
 mod host;
 mod judge;
 mod layer;
@@ -76,6 +79,8 @@ pub use http;
 pub use http_body;
 #[cfg(feature = "hyper")]
 pub use hyper_util;
+#[cfg(feature = "health")]
+pub use mainstay_health;
 #[cfg(feature = "reqwest")]
 pub use reqwest;
 

@@ -22,7 +22,7 @@ pub(crate) fn says_nothing(error: &dyn Any) -> bool {
 }
 
 /// The error types that drivers return, the box that layers put them in, and what a guard in between makes of them.
-fn as_error(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
+pub(crate) fn as_error(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     #[cfg(feature = "hyper")]
     if let Some(error) = guarded::<hyper_util::client::legacy::Error>(error, |error| error) {
         return Some(error);
@@ -46,13 +46,14 @@ fn guarded<E: 'static>(
     match error.downcast_ref::<BreakerError<E>>() {
         Some(BreakerError::Rejected(rejected)) => Some(rejected),
         Some(BreakerError::Inner(error)) => Some(show(error)),
+        Some(BreakerError::TimedOut(timed_out)) => Some(timed_out),
         Some(_) => None,
         None => error.downcast_ref().map(show),
     }
 }
 
 /// The rejection in a guarded driver's error.
-fn rejected_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+pub(crate) fn rejected_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     #[cfg(feature = "hyper")]
     if let Some(BreakerError::Rejected(rejected)) =
         error.downcast_ref::<BreakerError<hyper_util::client::legacy::Error>>()

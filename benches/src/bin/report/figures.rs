@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
+use mainstay_benches::instructions::Executed;
 use mainstay_benches::{Face, Id, Path, Who};
 
-use crate::instructions::Executed;
 use crate::live::Live;
 
 /// All that was measured of all subjects.

@@ -8,7 +8,6 @@ mod allocations;
 mod args;
 mod budget;
 mod figures;
-mod instructions;
 mod live;
 mod page;
 mod scaling;
@@ -19,8 +18,8 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use figures::Figures;
-use mainstay_benches::machine;
 use mainstay_benches::workers::Workers;
+use mainstay_benches::{instructions, machine};
 
 fn main() -> ExitCode {
     match Args::parse(std::env::args().skip(1)).map_err(Into::into).and_then(run) {

@@ -1,0 +1,346 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{Bell, Clock, Name};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::event::Event;
+use crate::history::History;
+use crate::report::{Directory, Report};
+use crate::slot::Slot;
+use crate::tree::Tree;
+use crate::{CheckSettings, Phase, Status};
+
+/// How often the manager says that it lives.
+pub(crate) const PULSE: Duration = Duration::from_secs(5);
+/// After which time without that it is stuck: three pulses and two seconds.
+const PULSE_LASTS: Duration = Duration::from_secs(17);
+
+/// Everything that changes, behind the board's lock.
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) maintenance: Option<Arc<str>>,
+    pub(crate) latches: Vec<(Name, bool)>,
+    pub(crate) drains_since: Duration,
+    pub(crate) entries: Vec<Option<Entry>>,
+    /// Places whose checks were removed.
+    pub(crate) free: Vec<usize>,
+    pub(crate) by_name: HashMap<Name, usize>,
+    pub(crate) tree: Tree,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) epoch: u64,
+    pub(crate) pulse_at: Duration,
+    pub(crate) next_pulse: Duration,
+    pub(crate) stuck: bool,
+    /// Started, and not stopped: where new checks' tasks go.
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) watchman: Option<AbortHandle>,
+    /// How many runs were begun.
+    pub(crate) runs: u64,
+    /// Something changed that is to be published.
+    pub(crate) dirty: bool,
+    /// Something changed that is worth waking those who watch.
+    pub(crate) rings: bool,
+    pub(crate) events: Vec<Event>,
+    /// Whom to wake once the lock is gone.
+    pub(crate) nudged: Vec<Arc<Slot>>,
+    pub(crate) told: Vec<Arc<Bell>>,
+}
+
+pub(crate) struct Entry {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) settings: Arc<CheckSettings>,
+    pub(crate) history: History,
+    /// Checks that depend on it.
+    pub(crate) children: Vec<usize>,
+    pub(crate) task: Option<AbortHandle>,
+    /// The run under way.
+    pub(crate) run: Option<u64>,
+    /// Somebody wants a run now.
+    pub(crate) forced: bool,
+}
+
+/// What a check's task does next.
+pub(crate) enum Plan {
+    Run { id: u64, settings: Arc<CheckSettings> },
+    Wait(Duration),
+    End,
+}
+
+// === impl State ===
+
+impl State {
+    pub(crate) fn new(now: Duration) -> Self {
+        Self {
+            phase: Phase::Created,
+            maintenance: None,
+            latches: Vec::new(),
+            drains_since: Duration::ZERO,
+            entries: Vec::new(),
+            free: Vec::new(),
+            by_name: HashMap::new(),
+            tree: Tree::default(),
+            directory: Arc::default(),
+            epoch: 0,
+            pulse_at: now,
+            next_pulse: Duration::MAX,
+            stuck: false,
+            runtime: None,
+            watchman: None,
+            runs: 0,
+            dirty: false,
+            rings: false,
+            events: Vec::new(),
+            nudged: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    pub(crate) fn entry(&mut self, place: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(place)?.as_mut()
+    }
+
+    /// The entry of a slot, unless the slot was removed; its place may be another's by now.
+    pub(crate) fn entry_of(&mut self, slot: &Arc<Slot>) -> Option<&mut Entry> {
+        self.entry(slot.place).filter(|entry| Arc::ptr_eq(&entry.slot, slot))
+    }
+
+    pub(crate) fn place(&self, name: Name) -> Option<usize> {
+        self.by_name.get(&name).copied()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Goes on to another phase, and says so.
+    pub(crate) fn go(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.events.push(Event::Phase { from: self.phase, to: phase });
+            self.phase = phase;
+            self.dirty = true;
+        }
+    }
+
+    pub(crate) fn maintain(&mut self, reason: Option<&str>) {
+        let reason: Option<Arc<str>> = reason.map(Into::into);
+        if self.maintenance != reason {
+            self.events.push(Event::Maintenance { reason: reason.clone() });
+            self.maintenance = reason;
+            self.dirty = true;
+        }
+    }
+
+    pub(crate) fn add_latch(&mut self, name: Name) -> bool {
+        let new = self.latches.iter().all(|(known, _)| *known != name);
+        if new {
+            self.latches.push((name, false));
+            self.dirty = true;
+        }
+        new
+    }
+
+    /// Opens a latch, for good. Whether there is one of that name.
+    pub(crate) fn open_latch(&mut self, name: Name) -> bool {
+        let latch = self.latches.iter_mut().find(|(known, _)| *known == name);
+        let Some((_, open)) = latch else { return false };
+        if !std::mem::replace(open, true) {
+            self.events.push(Event::Latch { name });
+            self.dirty = true;
+        }
+        true
+    }
+
+    pub(crate) fn latch(&self, name: Name) -> Option<bool> {
+        self.latches.iter().find(|(known, _)| *known == name).map(|(_, open)| *open)
+    }
+
+    /// Readiness fails, unless it does already. Returns since when it does.
+    pub(crate) fn begin_drain(&mut self, now: Duration) -> Duration {
+        if !self.phase.is_draining() {
+            self.drains_since = now;
+            self.go(Phase::Draining);
+        }
+        self.drains_since
+    }
+
+    /// Changes one check, and what others see of it.
+    pub(crate) fn update(
+        &mut self,
+        place: usize,
+        now: Duration,
+        clock: &Clock,
+        change: impl FnOnce(&mut Entry),
+    ) {
+        let Some(entry) = self.entries.get_mut(place).and_then(Option::as_mut) else { return };
+        let ran = entry.run;
+        change(entry);
+        let (name, scope) = (entry.slot.name, entry.slot.scope);
+        let report = entry.history.report(clock, now, name, scope, &entry.settings);
+        let before = self.tree.get(place);
+        let flips = before.is_none_or(|before| {
+            before.status != report.status
+                || before.blocked_by != report.blocked_by
+                || before.readiness != report.readiness
+                || before.reason != report.reason
+        });
+        if flips {
+            self.rings = true;
+            entry.slot.show(&report);
+            self.events.push(Event::Check { before: before.cloned(), now: report.clone() });
+            // Those below are blocked, or free again, at once and not at their next turn.
+            let children = entry.children.clone();
+            for child in children {
+                if let Some(child) = self.entries.get(child).and_then(Option::as_ref) {
+                    self.nudged.push(child.slot.clone());
+                }
+            }
+        }
+        if flips || ran.is_some() {
+            self.told.extend(
+                self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.slot.bell.clone()),
+            );
+        }
+        self.tree.put(place, Some(report));
+        self.dirty = true;
+    }
+
+    pub(crate) fn plan(&mut self, place: usize, now: Duration, rung: bool, clock: &Clock) -> Plan {
+        if !self.phase.runs() {
+            return Plan::End;
+        }
+        let Some(entry) = self.entry(place) else { return Plan::End };
+        if !entry.settings.enabled {
+            if std::mem::take(&mut entry.forced) {
+                let bell = entry.slot.bell.clone();
+                self.told.push(bell);
+            }
+            return Plan::Wait(Duration::MAX);
+        }
+        let parents = entry.settings.depends_on.clone();
+        let blocker = parents.iter().find_map(|parent| {
+            let place = self.by_name.get(parent)?;
+            let parent = self.entries.get(*place)?.as_ref()?;
+            if parent.settings.enabled { parent.history.blocks(parent.slot.name) } else { None }
+        });
+        let Some(entry) = self.entry(place) else { return Plan::End };
+        if let Some(blocker) = blocker {
+            entry.run = None;
+            let (forced, bell) = (std::mem::take(&mut entry.forced), entry.slot.bell.clone());
+            self.told.extend(forced.then_some(bell));
+            let Some(entry) = self.entry(place) else { return Plan::End };
+            if now >= entry.history.next_at || !entry.history.is_blocked() {
+                self.update(place, now, clock, |entry| {
+                    entry.history.blocked(now, blocker, &entry.settings);
+                });
+            }
+        } else {
+            if entry.history.is_blocked() {
+                entry.history.unblocked(now);
+            }
+            if rung || entry.forced || now >= entry.history.next_at {
+                entry.forced = false;
+                entry.history.run_begins(now);
+                let settings = entry.settings.clone();
+                let id = self.runs.wrapping_add(1);
+                self.runs = id;
+                if let Some(entry) = self.entry(place) {
+                    entry.run = Some(id);
+                }
+                return Plan::Run { id, settings };
+            }
+        }
+        self.entry(place).map_or(Plan::End, |entry| Plan::Wait(entry.history.next_at))
+    }
+
+    /// Takes notice of everything that has changed by time alone.
+    pub(crate) fn sweep(&mut self, now: Duration, clock: &Clock) {
+        if now >= self.pulse_at.saturating_add(PULSE_LASTS) {
+            self.dirty |= !std::mem::replace(&mut self.stuck, true);
+        }
+        if now < self.tree.sum().changes_at {
+            return;
+        }
+        for place in 0..self.entries.len() {
+            if self.tree.get(place).is_some_and(|check| now >= check.changes_at) {
+                self.update(place, now, clock, |entry| {
+                    entry.history.sweep(now);
+                });
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, place: usize) {
+        let Some(entry) = self.entries.get_mut(place).and_then(Option::take) else { return };
+        if let Some(task) = entry.task {
+            task.abort();
+        }
+        self.by_name.remove(&entry.slot.name);
+        self.free.push(place);
+        self.tree.put(place, None);
+        self.dirty = true;
+        self.directory = Arc::default();
+        self.rings = true;
+        self.told.push(entry.slot.bell.clone());
+        self.link();
+    }
+
+    pub(crate) fn reconfigure(
+        &mut self,
+        place: usize,
+        now: Duration,
+        clock: &Clock,
+        settings: CheckSettings,
+    ) {
+        self.update(place, now, clock, |entry| {
+            let old = std::mem::replace(&mut entry.settings, Arc::new(settings));
+            entry.history.reconfigured(now, &old, &entry.settings);
+            if !entry.settings.enabled {
+                entry.run = None;
+            }
+        });
+        self.link();
+        if let Some(slot) = self.entry(place).map(|entry| entry.slot.clone()) {
+            self.nudged.push(slot);
+        }
+    }
+
+    pub(crate) fn report(&mut self, service: Name, clock: &Clock, was_started: bool) -> Report {
+        let now = clock.now();
+        self.epoch += 1;
+        let sum = self.tree.sum();
+        let closed: Vec<Name> =
+            self.latches.iter().filter(|(_, open)| !open).map(|(name, _)| *name).collect();
+        let running = self.phase.runs();
+        let started = was_started || running && sum.starting == 0 && closed.is_empty();
+        let passes = sum.unready == 0 && started;
+        let status = match () {
+            () if self.stuck || sum.unhealthy > 0 => Status::Unhealthy,
+            () if sum.degraded > 0 => Status::Degraded,
+            () => Status::Healthy,
+        };
+        let fresh_until = sum.ready_until.min(self.pulse_at.saturating_add(PULSE_LASTS));
+        Report {
+            service,
+            epoch: self.epoch,
+            at: now,
+            at_wall: clock.wall(now),
+            phase: self.phase,
+            maintenance: self.maintenance.clone(),
+            status,
+            ready: self.phase == Phase::Running && self.maintenance.is_none() && !self.stuck && passes,
+            live: sum.dead == 0,
+            started,
+            stuck: self.stuck,
+            fresh_until: if self.stuck { Duration::MAX } else { fresh_until },
+            closed_latches: closed.into(),
+            tree: self.tree.clone(),
+            sum,
+            directory: self.directory.clone(),
+            #[cfg(feature = "http")]
+            pages: crate::http::Pages::default(),
+        }
+    }
+}
