@@ -148,7 +148,11 @@ impl Board {
     fn publish(&self, state: &mut State) {
         let report = state.report(self.service, &self.clock, self.is_started());
         let before = self.report.load();
-        let differs = before.ready != report.ready
+        // What was believed until now: a report that had grown too old was not, though nobody had said so.
+        let (was_ready, was_live) = (before.is_ready_at(report.at), before.is_live_at(report.at));
+        let differs = was_ready != report.ready
+            || was_live != report.live
+            || before.ready != report.ready
             || before.live != report.live
             || before.started != report.started
             || before.phase != report.phase
@@ -169,7 +173,7 @@ impl Board {
         }
         let until = |holds: bool, until: Duration| if holds { nanos(until) } else { 0 };
         self.ready_until.store(until(report.ready, report.fresh_until), Ordering::Release);
-        self.live_until.store(until(report.live, report.sum.live_until), Ordering::Release);
+        self.live_until.store(until(report.live, report.live_until()), Ordering::Release);
         if report.sum.changes_at < state.next_pulse {
             state.next_pulse = report.sum.changes_at;
             self.watchman.notify_one();
@@ -219,7 +223,7 @@ impl Board {
     /// Asks for a run of a check at once.
     pub(crate) fn force(&self, name: Name) -> Option<Arc<Slot>> {
         self.change(|state, _| {
-            let place = *state.by_name.get(&name)?;
+            let place = state.place(name.as_str())?;
             let entry = state.entry(place)?;
             entry.forced = true;
             let slot = entry.slot.clone();

@@ -1,6 +1,6 @@
 use mainstay_core::Name;
 
-use crate::state::State;
+use crate::state::{Entry, State};
 
 // === impl State ===
 
@@ -10,7 +10,9 @@ impl State {
         let parents =
             self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.settings.depends_on.clone());
         for parent in parents.unwrap_or_default() {
-            if let Some(parent) = self.by_name.get(&parent).copied().and_then(|place| self.entry(place)) {
+            if let Some(parent) =
+                self.by_name.get(parent.as_str()).copied().and_then(|place| self.entry(place))
+            {
                 parent.children.push(place);
             }
         }
@@ -23,8 +25,9 @@ impl State {
     }
 
     /// Checks that depend on one.
-    pub(crate) fn dependents(&self, name: Name) -> Vec<Name> {
-        let below = self.entries.iter().flatten().filter(|entry| entry.settings.depends_on.contains(&name));
+    pub(crate) fn dependents(&self, name: &str) -> Vec<Name> {
+        let depends = |entry: &&Entry| entry.settings.depends_on.iter().any(|parent| parent.as_str() == name);
+        let below = self.entries.iter().flatten().filter(depends);
         below.map(|entry| entry.slot.name).collect()
     }
 

@@ -165,7 +165,7 @@ impl HealthManager {
     /// another check, else up.
     pub fn source(&self, name: &str) -> Option<Arc<dyn StateSource>> {
         let slot = self.board().change(|state, _| {
-            let place = state.place(known(name)?)?;
+            let place = state.place(name)?;
             state.entry(place).map(|entry| entry.slot.clone())
         });
         slot.map(|slot| slot as Arc<dyn StateSource>)
@@ -192,8 +192,7 @@ impl HealthManager {
     /// A [`ConfigError`] if there is no such check, or if another one depends on it.
     pub fn deregister(&self, name: &str) -> Result<(), ConfigError> {
         self.board().change(|state, _| {
-            let (name, place) =
-                known(name).and_then(|name| Some((name, state.place(name)?))).ok_or_else(|| unknown(name))?;
+            let place = state.place(name).ok_or_else(|| unknown(name))?;
             if let Some(below) = state.dependents(name).first() {
                 let rule = format!("must not be depended on, and check {below} does");
                 return Err(ConfigError::new("check.name", format_args!("{name:?}"), rule));
@@ -231,7 +230,7 @@ impl HealthManager {
     /// A check's settings.
     pub fn settings(&self, name: &str) -> Option<Arc<CheckSettings>> {
         self.board().change(|state, _| {
-            let place = state.place(known(name)?)?;
+            let place = state.place(name)?;
             state.entry(place).map(|entry| entry.settings.clone())
         })
     }
@@ -243,11 +242,10 @@ impl HealthManager {
     /// As for [`HealthManagerBuilder::build`]; the check keeps its settings then. A [`ConfigError`] as well if there is no
     /// such check.
     pub fn reconfigure(&self, name: &str, settings: CheckSettings) -> Result<(), ConfigError> {
-        let name = known(name).ok_or_else(|| unknown(name))?;
         self.board().change(|state, now| {
-            let place = state.place(name).ok_or_else(|| unknown(name.as_str()))?;
-            let scope =
-                state.entry(place).map(|entry| entry.slot.scope).ok_or_else(|| unknown(name.as_str()))?;
+            let place = state.place(name).ok_or_else(|| unknown(name))?;
+            let slot = state.entry(place).map(|entry| entry.slot.clone()).ok_or_else(|| unknown(name))?;
+            let (name, scope) = (slot.name, slot.scope);
             settings.validate(scope).map_err(|error| error.within(&format!("check[{name}]")))?;
             let parents: Vec<_> =
                 state.dependencies().map(|(name, parents)| (name, parents.to_vec())).collect();
@@ -302,8 +300,7 @@ impl HealthManager {
 
     /// One of the startup latches that the builder was given.
     pub fn startup_latch(&self, name: &str) -> Option<StartupLatch> {
-        let name = known(name)?;
-        self.board().change(|state, _| state.latch(name))?;
+        let (name, _) = self.board().change(|state, _| state.latch(name))?;
         Some(StartupLatch { board: self.board().clone(), name })
     }
 
@@ -329,11 +326,6 @@ impl fmt::Debug for HealthManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HealthManager").field("report", self.board()).finish()
     }
-}
-
-/// A name as those of checks are. One that cannot be a check's is none.
-fn known(name: &str) -> Option<Name> {
-    Name::new(name).ok()
 }
 
 fn unknown(name: &str) -> ConfigError {
@@ -371,7 +363,7 @@ impl StartupLatch {
 
     /// Whether it is open.
     pub fn is_open(&self) -> bool {
-        self.board.change(|state, _| state.latch(self.name)).unwrap_or(false)
+        self.board.change(|state, _| state.latch(self.name.as_str())).is_some_and(|(_, open)| open)
     }
 }
 

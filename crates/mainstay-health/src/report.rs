@@ -210,6 +210,19 @@ impl Report {
         self.fresh_until
     }
 
+    pub(crate) fn is_ready_at(&self, now: Duration) -> bool {
+        self.ready && now < self.fresh_until
+    }
+
+    pub(crate) fn is_live_at(&self, now: Duration) -> bool {
+        self.live && now < self.live_until()
+    }
+
+    /// When the first result that liveness rests on is too old.
+    pub(crate) fn live_until(&self) -> Duration {
+        if self.phase.runs() { self.sum.live_until } else { Duration::MAX }
+    }
+
     /// Startup latches that are still closed.
     pub fn closed_latches(&self) -> &[Name] {
         &self.closed_latches

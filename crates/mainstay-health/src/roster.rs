@@ -18,7 +18,7 @@ impl Board {
     pub(crate) fn register(self: &Arc<Self>, slot: Slot, settings: CheckSettings) -> Result<(), ConfigError> {
         self.change(|state, now| {
             // Nothing depends on a new check yet, so that only itself could close a cycle.
-            check_parents(slot.name, &settings, |parent| state.by_name.contains_key(&parent))?;
+            check_parents(slot.name, &settings, |parent| state.by_name.contains_key(parent.as_str()))?;
             let place = state.free.last().copied().unwrap_or(state.entries.len());
             self.insert(state, now, place, slot, settings)
         })
@@ -49,7 +49,7 @@ impl Board {
     ) -> Result<(), ConfigError> {
         slot.place = place;
         let (name, slot) = (slot.name, Arc::new(slot));
-        if state.by_name.contains_key(&name) {
+        if state.by_name.contains_key(name.as_str()) {
             return Err(ConfigError::new(
                 "check.name",
                 format_args!("{name:?}"),
@@ -77,7 +77,7 @@ impl Board {
         if let Some(free) = state.entries.get_mut(place) {
             *free = Some(entry);
         }
-        state.by_name.insert(name, place);
+        state.by_name.insert(name.as_str(), place);
         state.directory = Arc::default();
         state.rings = true;
         state.link_parents(place);

@@ -27,7 +27,7 @@ pub(crate) struct State {
     pub(crate) entries: Vec<Option<Entry>>,
     /// Places whose checks were removed.
     pub(crate) free: Vec<usize>,
-    pub(crate) by_name: HashMap<Name, usize>,
+    pub(crate) by_name: HashMap<&'static str, usize>,
     pub(crate) tree: Tree,
     pub(crate) directory: Arc<Directory>,
     pub(crate) epoch: u64,
@@ -107,8 +107,9 @@ impl State {
         self.entry(slot.place).filter(|entry| Arc::ptr_eq(&entry.slot, slot))
     }
 
-    pub(crate) fn place(&self, name: Name) -> Option<usize> {
-        self.by_name.get(&name).copied()
+    /// By a name that may be anybody's: what is looked for is not interned.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -153,8 +154,9 @@ impl State {
         true
     }
 
-    pub(crate) fn latch(&self, name: Name) -> Option<bool> {
-        self.latches.iter().find(|(known, _)| *known == name).map(|(_, open)| *open)
+    /// A latch of this name, and whether it is open.
+    pub(crate) fn latch(&self, name: &str) -> Option<(Name, bool)> {
+        self.latches.iter().find(|(known, _)| known.as_str() == name).copied()
     }
 
     /// Readiness fails, unless it does already. Returns since when it does.
@@ -221,7 +223,7 @@ impl State {
         }
         let parents = entry.settings.depends_on.clone();
         let blocker = parents.iter().find_map(|parent| {
-            let place = self.by_name.get(parent)?;
+            let place = self.by_name.get(parent.as_str())?;
             let parent = self.entries.get(*place)?.as_ref()?;
             if parent.settings.enabled { parent.history.blocks(parent.slot.name) } else { None }
         });
@@ -277,7 +279,7 @@ impl State {
         if let Some(task) = entry.task {
             task.abort();
         }
-        self.by_name.remove(&entry.slot.name);
+        self.by_name.remove(entry.slot.name.as_str());
         self.free.push(place);
         self.tree.put(place, None);
         self.dirty = true;
@@ -331,7 +333,8 @@ impl State {
             maintenance: self.maintenance.clone(),
             status,
             ready: self.phase == Phase::Running && self.maintenance.is_none() && !self.stuck && passes,
-            live: sum.dead == 0,
+            // Who was stopped is about to end by itself.
+            live: !running || sum.dead == 0,
             started,
             stuck: self.stuck,
             fresh_until: if self.stuck { Duration::MAX } else { fresh_until },

@@ -1,5 +1,5 @@
 //! When results become a status.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod scene;
 

@@ -292,3 +292,43 @@ async fn ten_thousand_checks_start_in_under_a_second() {
     // A debug build on a busy machine takes longer; the benchmark has the figure of a release build.
     assert!(took < if cfg!(debug_assertions) { secs(10) } else { secs(1) }, "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_takes_no_life() {
+    let health = manager()
+        .check(Check::internal("loop", || async {}).critical().restart_on_failure())
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    settle().await;
+    health.stop();
+    pass(secs(3_600)).await;
+    assert!(health.is_live() && health.report().is_live(), "a restart would help nobody");
+}
+
+#[test]
+fn who_waits_for_readiness_is_woken_when_a_manager_that_stood_still_goes_on() {
+    let (clock, time) = Clock::manual();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let health = HealthManager::builder("orders")
+        .clock(clock)
+        .runtime(runtime.handle().clone())
+        .check(Check::exclusive("disk", || async {}).critical())
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    let run = |health: &HealthManager| runtime.block_on(async { while_not_ready(health).await });
+    run(&health);
+    // Nothing runs now; the results grow too old, and nobody says so.
+    time.advance(secs(100));
+    assert!(!health.is_ready());
+    run(&health);
+    assert!(health.is_ready());
+}
+
+async fn while_not_ready(health: &HealthManager) {
+    let mut changes = health.subscribe();
+    while !health.is_ready() {
+        changes.changed().await;
+    }
+}

@@ -1,5 +1,12 @@
 //! What the tests play with: a check that answers by script, and time that passes at once.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
