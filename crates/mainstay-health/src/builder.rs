@@ -75,8 +75,9 @@ impl HealthManagerBuilder {
         self
     }
 
-    /// What jitter and the delays of a [`FleetGuard`](crate::FleetGuard) are made from. It should differ between replicas.
-    /// Default: another one for each process.
+    /// What jitter and the delays of a [`FleetGuard`](crate::FleetGuard) are made from. It must differ between replicas:
+    /// numbers in a row, such as the ordinals of a stateful set's pods, spread a fleet's delays evenly. Default: a random one
+    /// for each manager.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

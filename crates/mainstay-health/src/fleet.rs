@@ -4,11 +4,12 @@ use mainstay_core::{ConfigError, check_duration};
 
 /// Lets the outage of a shared dependency fail readiness after all, without taking the fleet out of the load balancer.
 ///
-/// A replica that finds the dependency down leaves after a random delay in `[0, spread_over)`, stays out for
-/// `fail_open_after`, and then is ready again (degraded) until the dependency has been up. So at any moment of an outage, of
-/// whatever length, the expected share of replicas that are out is at most `fail_open_after / spread_over`, which is at most
-/// a third. The delays are independent, so that nobody has to ask anybody: of 100 replicas 33 are out on average at a
-/// third, and half of them with a probability of about 1 in 4,000 at any one moment; take a smaller share to make it smaller.
+/// A replica that finds the dependency down leaves after a delay in `[0, spread_over)`, stays out for `fail_open_after`, and
+/// then is ready again (degraded) until the dependency has been up. So at any moment of an outage, of whatever length, the
+/// share of replicas that are out is at most `fail_open_after / spread_over`, which is at most a third: on average where
+/// delays are random, and nearly to the replica where each has a [seed](crate::HealthManagerBuilder::seed) of its own from a
+/// row of numbers, such as the ordinal of a stateful set's pod. With random delays, of 100 replicas half are out with a
+/// probability of 1 in 2,400 at any one moment (binomial, a third); a smaller share makes that smaller.
 ///
 /// Without this a shared dependency only degrades, which is what nearly every service wants. Use it where a replica's own
 /// way to the dependency is what usually breaks.
@@ -36,22 +37,35 @@ impl FleetGuard {
     }
 
     /// From when to when a replica is out, in an outage that began at `since`: a pure function of the replica's seed and the
-    /// number of the outage.
+    /// number of the outage. Multiples of the golden ratio fall into the widest gaps that earlier ones have left, so that
+    /// seeds in a row spread evenly; random seeds stay random. The outage turns the whole circle, so that it is not always the
+    /// same replica that leaves first.
     pub(crate) fn absence(&self, since: Duration, seed: u64, outage: u64) -> (Duration, Duration) {
-        let share = unit(seed ^ outage.wrapping_mul(0xd1b5_4a32_d192_ed03));
-        let leave = since.saturating_add(self.spread_over.mul_f64(share));
+        let turned = seed.wrapping_mul(GOLDEN_RATIO).wrapping_add(scramble(outage));
+        let leave = since.saturating_add(self.spread_over.mul_f64(share(turned)));
         (leave, leave.saturating_add(self.fail_open_after))
     }
 }
 
-/// A number in [0, 1) from a seed (splitmix64).
+/// 2^64 divided by the golden ratio.
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A number in [0, 1) from a seed, as if at random.
 pub(crate) fn unit(seed: u64) -> f64 {
-    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    share(scramble(seed))
+}
+
+/// Splitmix64.
+fn scramble(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(GOLDEN_RATIO);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    // 53 bits fill a double's mantissa.
-    (mixed >> 11) as f64 / (1u64 << 53) as f64
+    mixed ^ (mixed >> 31)
+}
+
+/// Which part of 2^64 a number is: 53 bits fill a double's mantissa.
+fn share(number: u64) -> f64 {
+    (number >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// A seed from a name (FNV-1a), the same in every process.

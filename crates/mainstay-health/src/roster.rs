@@ -60,7 +60,7 @@ impl Board {
             registry.register(&slot).map_err(|error| error.within("check"))?;
         }
         slot.set_clock(&self.clock);
-        let seed = self.seed ^ crate::fleet::mix(name.as_str());
+        let seed = self.seed.wrapping_add(crate::fleet::mix(name.as_str()));
         let entry = Entry {
             history: History::new(now, &settings, seed),
             settings: Arc::new(settings),
