@@ -34,6 +34,25 @@
 //! # }
 //! ```
 //!
+//! A server that ends without losing a request, in ten lines:
+//!
+//! ```no_run
+//! use axum::Router;
+//! use mainstay_health::{HealthManager, Shutdown};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let health = HealthManager::builder("orchestrator").build()?;
+//! health.start()?;
+//! let shutdown = Shutdown::on_signals(&health)?;
+//! let app: Router = mainstay_health_axum::router(&health);
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:8080").await?;
+//! let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.stop_accepting());
+//! shutdown.run(server).await.output.ok_or("it did not end in time")??;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Layers that time out, limit, authenticate or shed do not belong around probes: merge them after those.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
