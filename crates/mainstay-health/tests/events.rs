@@ -14,7 +14,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 
 /// The events of the present thread: level, name and fields as text.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(Level, &'static str, String)>>>);
+struct Log(Arc<Mutex<Vec<Told>>>);
+
+type Told = (Level, &'static str, String);
 
 struct Text(String);
 
@@ -40,7 +42,7 @@ impl Log {
     }
 
     /// What came since the last time.
-    fn take(&self) -> Vec<(Level, &'static str, String)> {
+    fn take(&self) -> Vec<Told> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 

@@ -59,6 +59,19 @@ impl Mainstay {
     }
 
     /// Begins to build a health manager that has its time from here and whose checks are listed here.
+    ///
+    /// ```
+    /// use mainstay::Mainstay;
+    /// use mainstay::health::{Check, source};
+    ///
+    /// let mainstay = Mainstay::new();
+    /// let redis = mainstay.breaker("redis").build()?;
+    /// let health = mainstay.health("orders").check(Check::shared("redis", source(redis.clone())).critical()).build()?;
+    ///
+    /// let names: Vec<_> = mainstay.registry().list().iter().map(|entry| (entry.kind(), entry.name())).collect();
+    /// assert_eq!(names.len(), 2, "the breaker, and the check of the same name: {names:?}");
+    /// # Ok::<(), mainstay::ConfigError>(())
+    /// ```
     #[cfg(feature = "health")]
     pub fn health(&self, service: impl Into<String>) -> HealthManagerBuilder {
         HealthManager::builder(service).clock(self.clock.clone()).registry(&self.registry)
