@@ -224,12 +224,11 @@ fn random() -> u64 {
 }
 
 /// New settings for a check must fit with all others'.
-pub(crate) fn check_settings(
+pub(crate) fn check_settings<'a>(
     name: Name,
-    settings: &CheckSettings,
-    others: impl Iterator<Item = (Name, Vec<Name>)>,
+    settings: &'a CheckSettings,
+    all: impl Iterator<Item = (Name, &'a [Name])>,
 ) -> Result<(), ConfigError> {
-    let others: Vec<(Name, Vec<Name>)> = others.filter(|(other, _)| *other != name).collect();
-    let all = others.iter().map(|(other, parents)| (*other, parents.as_slice()));
-    check_dependencies(all.chain([(name, settings.depends_on.as_slice())]))
+    let others = all.filter(|(other, _)| *other != name);
+    check_dependencies(others.chain([(name, settings.depends_on.as_slice())]))
 }

@@ -54,6 +54,19 @@ pub struct CheckError {
 /// The longest text that is kept of an error, in bytes.
 const MAX_TEXT: usize = 2048;
 
+/// As much of a text as is kept.
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let mut end = MAX_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 // === impl ErrorClass ===
 
 impl ErrorClass {
@@ -125,16 +138,7 @@ impl fmt::Display for ErrorClass {
 impl CheckError {
     /// An error of a class, with a text that stays inside. Of the text 2 KiB are kept.
     pub fn new(class: ErrorClass, text: impl fmt::Display) -> Self {
-        let mut text = text.to_string();
-        if text.len() > MAX_TEXT {
-            let mut end = MAX_TEXT;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
-            text.push('…');
-        }
-        Self { class, text: text.into() }
+        Self { class, text: cut(text.to_string()).into() }
     }
 
     /// From any error: its text with that of all its sources, and a class.

@@ -229,7 +229,8 @@ impl History {
     fn turn(&self, now: Duration, wait: Duration, settings: &CheckSettings) -> Duration {
         let lean = 2.0 * unit(self.seed.wrapping_add(self.runs)) - 1.0;
         let wait = wait.mul_f64(1.0 + settings.jitter * lean);
-        self.ran_at.saturating_add(wait).max(now)
+        let turn = self.ran_at.saturating_add(wait);
+        if wait < LONG_WAIT { turn.max(now) } else { on_the_tick(turn).max(now) }
     }
 
     fn gate(&self, now: Duration, scope: Scope, settings: &CheckSettings) -> Gate {
@@ -285,6 +286,16 @@ impl History {
         };
         Arc::new(report)
     }
+}
+
+/// Of this wait, a tick of 10 ms is a hundredth.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
+/// Turns that are some time away come on a tick of 10 ms, so that of many checks several are woken at once. They come early, so
+/// that no promise of the settings is broken.
+fn on_the_tick(turn: Duration) -> Duration {
+    const TICK: u32 = 10_000_000;
+    turn.saturating_sub(Duration::from_nanos((turn.subsec_nanos() % TICK).into()))
 }
 
 fn stale_at(from: Duration, interval: Duration, settings: &CheckSettings) -> Duration {

@@ -222,9 +222,18 @@ impl HealthManager {
     }
 
     fn switch(&self, name: &str, enabled: bool) -> Result<(), ConfigError> {
-        let mut settings = CheckSettings::clone(&*self.settings(name).ok_or_else(|| unknown(name))?);
-        settings.enabled = enabled;
-        self.reconfigure(name, settings)
+        self.board().change(|state, now| {
+            let place = state.place(name).ok_or_else(|| unknown(name))?;
+            let settings =
+                state.entry(place).map(|entry| entry.settings.clone()).ok_or_else(|| unknown(name))?;
+            state.reconfigure(
+                place,
+                now,
+                self.clock(),
+                CheckSettings { enabled, ..CheckSettings::clone(&settings) },
+            );
+            Ok(())
+        })
     }
 
     /// A check's settings.
@@ -247,9 +256,9 @@ impl HealthManager {
             let slot = state.entry(place).map(|entry| entry.slot.clone()).ok_or_else(|| unknown(name))?;
             let (name, scope) = (slot.name, slot.scope);
             settings.validate(scope).map_err(|error| error.within(&format!("check[{name}]")))?;
-            let parents: Vec<_> =
-                state.dependencies().map(|(name, parents)| (name, parents.to_vec())).collect();
-            check_settings(name, &settings, parents.into_iter())?;
+            if state.entry(place).is_some_and(|entry| entry.settings.depends_on != settings.depends_on) {
+                check_settings(name, &settings, state.dependencies())?;
+            }
             state.reconfigure(place, now, self.clock(), settings);
             Ok(())
         })

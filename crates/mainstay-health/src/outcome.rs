@@ -4,6 +4,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::fault::cut;
 use crate::{BoxError, CheckError, ErrorClass, Reason, Status};
 
 /// What one run of a check found.
@@ -35,8 +36,8 @@ pub trait IntoOutcome {
     fn into_outcome(self) -> CheckOutcome;
 }
 
-/// Figures that belong to a result: a small JSON map. At most 32 entries and 4 KiB; what is more is left out, and an entry
-/// `truncated` says so.
+/// Figures that belong to a result: a small JSON map. At most 32 entries and 4 KiB, one of them kept for the entry `truncated`,
+/// which says that something more was left out.
 #[derive(Clone, Default, PartialEq)]
 pub struct Details(Option<Arc<Inner>>);
 
@@ -88,9 +89,9 @@ impl CheckOutcome {
         Self::new(status, reason)
     }
 
-    /// Says what the matter is. Shown only where a `DetailsPolicy` allows it.
+    /// Says what the matter is; 2 KiB of it are kept. Shown only where a `DetailsPolicy` allows it.
     pub fn message(mut self, message: impl Into<String>) -> Self {
-        self.message = Some(message.into().into());
+        self.message = Some(cut(message.into()).into());
         self
     }
 
@@ -176,7 +177,9 @@ impl Details {
     fn insert(&mut self, key: String, value: Value) {
         let inner = Arc::make_mut(self.0.get_or_insert_default());
         let bytes = inner.bytes + key.len() + weight(&value);
-        if inner.map.len() >= Self::MAX_ENTRIES && !inner.map.contains_key(&key) || bytes > Self::MAX_BYTES {
+        // The last place is kept for the entry that says that something is missing.
+        let full = inner.map.len() + 1 >= Self::MAX_ENTRIES && !inner.map.contains_key(&key);
+        if full || bytes > Self::MAX_BYTES {
             inner.map.insert("truncated".to_owned(), Value::Bool(true));
             return;
         }

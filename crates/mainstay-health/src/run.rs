@@ -37,7 +37,7 @@ async fn asked(board: &Arc<Board>, slot: &Arc<Slot>) {
             Plan::End => return,
             Plan::Wait(at) => {
                 tokio::select! {
-                    () = until(&board.clock, on_the_tick(at, board.clock.coarse())) => {}
+                    () = until(&board.clock, at) => {}
                     () = slot.nudged() => {}
                 }
             }
@@ -56,18 +56,6 @@ async fn asked(board: &Arc<Board>, slot: &Arc<Slot>) {
                 }
             }
         }
-    }
-}
-
-/// A turn that is some time away comes on a tick of 10 ms, so that of many checks several are woken at once: it is late by
-/// less than a hundredth of the wait.
-fn on_the_tick(at: Duration, now: Duration) -> Duration {
-    const TICK: u64 = 10_000_000;
-    match u64::try_from(at.as_nanos()) {
-        Ok(nanos) if at.saturating_sub(now) >= Duration::from_secs(1) => {
-            nanos.checked_next_multiple_of(TICK).map_or(at, Duration::from_nanos)
-        }
-        _ => at,
     }
 }
 

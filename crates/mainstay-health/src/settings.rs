@@ -142,7 +142,10 @@ impl CheckSettings {
     fn worst(&self, wait: Duration, threshold: u32) -> Duration {
         let runs = self.timeout().saturating_mul(threshold);
         let confirmations = self.confirmation().saturating_mul(threshold.saturating_sub(1));
-        wait.mul_f64(1.0 + self.jitter).saturating_add(runs).saturating_add(confirmations)
+        // Settings that nobody has checked yet may be anything.
+        let wait =
+            Duration::try_from_secs_f64(wait.as_secs_f64() * (1.0 + self.jitter)).unwrap_or(Duration::MAX);
+        wait.saturating_add(runs).saturating_add(confirmations)
     }
 
     /// The wait from one run to the next of a check that has been unhealthy for some time.

@@ -296,14 +296,18 @@ impl State {
         clock: &Clock,
         settings: CheckSettings,
     ) {
+        let mut links = false;
         self.update(place, now, clock, |entry| {
             let old = std::mem::replace(&mut entry.settings, Arc::new(settings));
+            links = old.depends_on != entry.settings.depends_on;
             entry.history.reconfigured(now, &old, &entry.settings);
             if !entry.settings.enabled {
                 entry.run = None;
             }
         });
-        self.link();
+        if links {
+            self.link();
+        }
         if let Some(slot) = self.entry(place).map(|entry| entry.slot.clone()) {
             self.nudged.push(slot);
         }
@@ -319,6 +323,8 @@ impl State {
         let started = was_started || running && sum.starting == 0 && closed.is_empty();
         let passes = sum.unready == 0 && started;
         let status = match () {
+            // Nothing is found out, so that nothing is known.
+            () if !running => Status::Unknown,
             () if self.stuck || sum.unhealthy > 0 => Status::Unhealthy,
             () if sum.degraded > 0 => Status::Degraded,
             () => Status::Healthy,
@@ -337,7 +343,7 @@ impl State {
             live: !running || sum.dead == 0,
             started,
             stuck: self.stuck,
-            fresh_until: if self.stuck { Duration::MAX } else { fresh_until },
+            fresh_until: if self.stuck || !running { Duration::MAX } else { fresh_until },
             closed_latches: closed.into(),
             tree: self.tree.clone(),
             sum,

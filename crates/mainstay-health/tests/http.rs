@@ -211,7 +211,7 @@ async fn what_the_manager_does_fails_readiness_and_nothing_else() {
     health.stop();
     assert_eq!(get(probes, "/readyz").await.told(), (503, "not ready: stopped"));
     scene::pass(secs(60)).await;
-    assert_eq!(get(probes, "/healthz").await.told(), (503, "unhealthy: stopped, check worker"));
+    assert_eq!(get(probes, "/healthz").await.told(), (503, "unknown: stopped, check worker"));
     assert_eq!(get(probes, "/livez").await.told(), (200, "ok"));
 }
 
@@ -274,4 +274,44 @@ async fn a_long_list_of_obstacles_is_cut_short() {
     let line = get(&HealthService::new(&health), "/readyz").await.body;
     assert!(line.starts_with("not ready: check shard-0, check shard-1, "), "{line}");
     assert!(line.ends_with(", check shard-15, 84 more"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_does_not_run_is_alive_whoever_asks_and_however() {
+    let worker = Pushed::new();
+    let health =
+        manager().check(Check::internal("worker", &worker).critical().restart_on_failure()).build().unwrap();
+    let probes = &HealthService::new(&health);
+    async fn alive(probes: &HealthService) {
+        for path in ["/livez", "/livez?verbose", "/livez?exclude=other", "/health/live"] {
+            for method in ["GET", "HEAD"] {
+                let request = Request::builder().method(method).uri(path).body(()).unwrap();
+                assert_eq!(send(probes, request).await.status.as_u16(), 200, "{method} {path}");
+            }
+        }
+        assert_eq!(get(probes, "/health").await.json()["live"], true);
+        assert_eq!(accepting(probes, "/livez", "application/health+json").await.json()["status"], "pass");
+    }
+    scene::pass(scene::secs(40)).await;
+    alive(probes).await;
+    health.start().unwrap();
+    worker.set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(get(probes, "/livez").await.status.as_u16(), 503);
+    health.stop();
+    scene::pass(scene::secs(40)).await;
+    alive(probes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_manager_that_does_not_run_nothing_is_known_now_or_later() {
+    let health = manager().build().unwrap();
+    let probes = &HealthService::new(&health);
+    for _ in 0..2 {
+        assert_eq!(get(probes, "/healthz").await.told(), (503, "unknown: created"));
+        let answer = get(probes, "/health").await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (503, &json!("unknown")));
+        assert_eq!(health.report().status(), Status::Unknown);
+        scene::pass(scene::secs(40)).await;
+    }
 }

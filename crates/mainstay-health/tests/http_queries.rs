@@ -8,7 +8,7 @@ mod scene;
 use asking::{Orders, accepting, get, orders, send};
 use http::Request;
 use mainstay_health::http::{Endpoint, HealthService};
-use mainstay_health::{CheckError, CheckOutcome, ErrorClass, Status};
+use mainstay_health::{Check, CheckError, CheckOutcome, ErrorClass, Pushed, Status};
 use proptest::prelude::*;
 use scene::{manager, settle};
 use serde_json::json;
@@ -158,4 +158,22 @@ proptest! {
             prop_assert!(body.starts_with("not ready: created") || body.contains("created"), "{}", body);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_excluded_check_blocks_is_excluded_with_it() {
+    let redis = Pushed::new();
+    let health = manager()
+        .check(Check::shared("redis", &redis))
+        .check(Check::exclusive("sidecar", async || {}).critical().depends_on("redis"))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    redis.set(Status::Unhealthy);
+    settle().await;
+    let probes = &HealthService::new(&health);
+    assert_eq!(get(probes, "/readyz").await.told(), (503, "not ready: check sidecar"));
+    let answer = get(probes, "/readyz?verbose&exclude=redis").await;
+    let lines = "[+]redis excluded: ok\n[+]sidecar excluded: ok\nreadyz check passed\n";
+    assert_eq!(answer.told(), (200, lines));
 }

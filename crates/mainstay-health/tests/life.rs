@@ -332,3 +332,43 @@ async fn while_not_ready(health: &HealthManager) {
         changes.changed().await;
     }
 }
+
+#[test]
+fn switching_and_reconfiguring_at_the_same_time_lose_neither() {
+    let health =
+        HealthManager::builder("orders").check(Check::exclusive("disk", || async {})).build().unwrap();
+    for round in 0..500 {
+        health.enable("disk").unwrap();
+        let interval = secs(10 + round);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut settings = mainstay_health::CheckSettings::clone(&health.settings("disk").unwrap());
+                settings.interval = interval;
+                settings.enabled = false;
+                health.reconfigure("disk", settings).unwrap();
+            });
+            scope.spawn(|| health.disable("disk").unwrap());
+        });
+        let settings = health.settings("disk").unwrap();
+        assert_eq!((settings.enabled, settings.interval), (false, interval));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_check_says_is_kept_in_bounds() {
+    let pushed = Pushed::new();
+    let health = manager().check(Check::exclusive("disk", &pushed)).build().unwrap();
+    health.start().unwrap();
+    let mut outcome = mainstay_health::CheckOutcome::degraded("x".repeat(10_000_000));
+    for index in 0..100 {
+        outcome = outcome.detail(format!("figure-{index}"), index);
+    }
+    outcome = outcome.detail("long", "y".repeat(10_000));
+    pushed.set(outcome);
+    settle().await;
+    let report = health.report();
+    let last = report.check("disk").unwrap().last.as_ref().unwrap();
+    assert!(last.message.as_ref().unwrap().len() <= 2_051);
+    assert_eq!(last.details.iter().count(), 32);
+    assert_eq!(last.details.get("truncated").unwrap(), true);
+}

@@ -64,7 +64,8 @@ struct Balancer {
 
 /// Serves until the process ends.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    // The client would send a request again that a connection lost before it was answered.
+    let client = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
     for backend in &options.backends {
         tokio::spawn(backend.clone().watch());
     }

@@ -139,7 +139,7 @@ async fn a_rolling_restart_under_load_loses_not_one_request() {
         &backends[1],
     ]);
     let address = balancer.says("listening on ");
-    let client: Http = Client::builder(TokioExecutor::new()).build_http();
+    let client: Http = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
     ready(&client, address, 2).await;
 
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

@@ -27,7 +27,7 @@ pub(crate) fn one(key: &str, calls: &str) -> Result<(), Failure> {
         SAME_ANSWER => {
             let headers =
                 [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-            Router::new().route("/readyz", get(move || async move { (headers, "ok\n") }))
+            Router::new().route("/readyz", get(move || async move { (headers, "ok") }))
         }
         PLAIN => Router::new().route("/readyz", get(|| async { "ok" })),
         _ => return Err(format!("there is no subject {key:?}").into()),
@@ -75,8 +75,11 @@ pub(crate) fn measure(page: &mut String) -> Result<Vec<Budget>, Failure> {
     let [readyz, same, plain] = counts.as_slice() else { return Err("subjects are missing".into()) };
     let ratio = readyz / same;
     Ok(vec![Budget {
-        what: "`/readyz` ≤ 1.10 × the instructions of a constant handler with the same answer".to_owned(),
-        figure: format!("{ratio:.2} ×; {:.2} × one that answers `ok` alone", readyz / plain),
-        held: Some(ratio <= 1.10),
+        what: "`/readyz` ≤ 1.10 × the instructions of a constant handler".to_owned(),
+        figure: format!(
+            "{:.2} × one that answers `ok` alone, {ratio:.2} × one with the same answer",
+            readyz / plain
+        ),
+        held: Some(ratio <= 1.10 && readyz / plain <= 1.10),
     }])
 }

@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
@@ -75,6 +75,8 @@ fn response(status: StatusCode, kind: Kind, content: Bytes) -> Response<ProbeBod
     let mut response = Response::new(ProbeBody::new(content));
     *response.status_mut() = status;
     *response.headers_mut() = headers(kind);
+    // Some of these answers repeat what was asked for: no browser shall take them for a page.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

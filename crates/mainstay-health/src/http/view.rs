@@ -25,16 +25,18 @@ impl<'a> View<'a> {
 
     /// Whether every asker gets to see the same for as long as the report is the latest.
     pub(crate) fn is_lasting(&self) -> bool {
-        self.excluded.is_empty() && !self.stale && self.now < self.report.sum.live_until
+        self.excluded.is_empty() && !self.stale && self.now < self.report.live_until()
     }
 
+    /// Whether the asker leaves a check out: by its name, or by that of the check which alone keeps it from being run.
     pub(crate) fn excludes(&self, check: &CheckReport) -> bool {
-        self.excluded.contains(check.name.as_str())
+        let named = |name: &str| self.excluded.contains(name);
+        named(check.name.as_str()) || check.blocked_by.is_some_and(|blocker| named(blocker.as_str()))
     }
 
     pub(crate) fn checks(&self) -> impl Iterator<Item = &'a CheckReport> {
-        let excluded = self.excluded;
-        self.report.checks().filter(move |check| !excluded.contains(check.name.as_str()))
+        let view = *self;
+        self.report.checks().filter(move |check| !view.excludes(check))
     }
 
     pub(crate) fn passes(&self, aspect: Aspect) -> bool {
@@ -42,13 +44,13 @@ impl<'a> View<'a> {
             Aspect::Live => self.is_live(),
             Aspect::Ready => self.is_ready(),
             Aspect::Started => self.is_started(),
-            Aspect::Overall => self.status() != Status::Unhealthy,
+            Aspect::Overall => matches!(self.status(), Status::Healthy | Status::Degraded),
         }
     }
 
     pub(crate) fn is_live(&self) -> bool {
         if self.excluded.is_empty() {
-            return self.report.live && self.now < self.report.sum.live_until;
+            return self.report.is_live_at(self.now);
         }
         self.none_fails(Aspect::Live)
     }
@@ -74,7 +76,7 @@ impl<'a> View<'a> {
         if self.stale || self.report.stuck {
             return Status::Unhealthy;
         }
-        if self.excluded.is_empty() {
+        if self.excluded.is_empty() || !self.report.phase.runs() {
             return self.report.status;
         }
         let severities = self.checks().filter_map(|check| check.overall.severity());
@@ -89,7 +91,10 @@ impl<'a> View<'a> {
     pub(crate) fn fails(&self, check: &CheckReport, aspect: Aspect) -> bool {
         let old = check.enabled && self.now >= check.stale_at;
         match aspect {
-            Aspect::Live => check.fails_liveness || old && check.watched_for_life,
+            // Who does not run any checks cannot be dead by them.
+            Aspect::Live => {
+                self.report.phase.runs() && (check.fails_liveness || old && check.watched_for_life)
+            }
             Aspect::Ready => {
                 check.readiness == Effect::Fails || old && check.gates || self.fails(check, Aspect::Started)
             }
@@ -106,7 +111,7 @@ impl<'a> View<'a> {
             Aspect::Live => false,
             Aspect::Ready => report.phase != Phase::Running,
             Aspect::Started => !started && !runs,
-            Aspect::Overall => self.stale && !runs,
+            Aspect::Overall => !runs,
         };
         let ages = matches!(aspect, Aspect::Ready | Aspect::Overall);
         let mut obstacles = Vec::new();
@@ -130,13 +135,13 @@ impl<'a> View<'a> {
 
     /// How the probe went, in one line that may be shown to anybody: `ok`, or what is the matter.
     pub(crate) fn line(&self, aspect: Aspect) -> String {
-        let degraded = aspect == Aspect::Overall && self.status() == Status::Degraded;
+        let status = self.status();
+        let degraded = aspect == Aspect::Overall && status == Status::Degraded;
         let failure = match aspect {
             Aspect::Live => "not live",
             Aspect::Ready => "not ready",
             Aspect::Started => "not started",
-            Aspect::Overall if degraded => "degraded",
-            Aspect::Overall => "unhealthy",
+            Aspect::Overall => status.as_str(),
         };
         if self.passes(aspect) && !degraded {
             return "ok".to_owned();
