@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
@@ -17,7 +18,8 @@ impl Wakers {
         for seat in seats {
             let waker = lock(&seat).take();
             if let Some(waker) = waker {
-                waker.wake();
+                // One that panics keeps neither the others from being woken nor whoever rings from going on.
+                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
             }
         }
     }

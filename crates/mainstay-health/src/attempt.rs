@@ -2,7 +2,6 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -32,11 +31,11 @@ pub(crate) async fn ask(
     let began = clock.now();
     let deadline = began.saturating_add(timeout);
     let mut longest = Duration::ZERO;
-    let mut future: Option<BoxRun> = None;
+    let mut future = Guarded(None);
     let answer = poll_fn(|cx| {
         let before = clock.now();
         // The closure's own code runs in the first poll, and so do its panics.
-        let polled = catch_unwind(AssertUnwindSafe(|| future.get_or_insert_with(run).as_mut().poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| future.0.get_or_insert_with(run).as_mut().poll(cx)));
         longest = longest.max(clock.now().saturating_sub(before));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
@@ -50,7 +49,7 @@ pub(crate) async fn ask(
         () = clock.sleep_until(deadline) => None,
     };
     // What it leaves behind is the user's too, and may panic when it is dropped.
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
+    let dropped = future.end();
     if longest > LONG_POLL {
         Event::BlockedRuntime { check: slot.name, took: longest }.log(board.service);
     }
@@ -74,16 +73,26 @@ pub(crate) async fn on_thread(
     run: &Arc<dyn Fn() -> CheckOutcome + Send + Sync>,
     timeout: Duration,
 ) -> RunReport {
-    if slot.busy.load(Ordering::Acquire) {
-        return report(Status::Unhealthy, Reason::Hung);
-    }
     let clock = &board.clock;
+    // An earlier run whose answer nobody waits for any more: it hangs only once its time is over.
+    while let Some(earlier) = slot.thread() {
+        let deadline = earlier.saturating_add(timeout);
+        let ended = tokio::select! {
+            biased;
+            () = slot.freed.notified() => true,
+            () = clock.sleep_until(deadline) => false,
+        };
+        if !ended && slot.thread() == Some(earlier) {
+            board.hangs(slot, Some(earlier));
+            return report(Status::Unhealthy, Reason::Hung);
+        }
+    }
     let began = clock.now();
     let deadline = began.saturating_add(timeout);
     let Ok(place) = board.threads.place(clock, deadline).await else {
         return report(Status::Unhealthy, Reason::NoThread);
     };
-    slot.busy.store(true, Ordering::Release);
+    slot.thread_begins(began);
     let job = {
         let (run, slot, clock) = (run.clone(), slot.clone(), clock.clone());
         move || {
@@ -93,19 +102,21 @@ pub(crate) async fn on_thread(
                 Err(panic) => panicked(panic),
             };
             report.latency = Some(clock.now().saturating_sub(began));
+            // Before the answer is there, so that the next run, which may follow at once, does not find this one.
+            slot.thread_ends();
             report
         }
     };
     let ended = {
         let (board, slot) = (board.clone(), slot.clone());
         move || {
-            slot.busy.store(false, Ordering::Release);
             board.hangs(&slot, None);
+            slot.freed.notify_one();
             slot.nudge();
         }
     };
     let Ok(answer) = Threads::run(place, job, ended) else {
-        slot.busy.store(false, Ordering::Release);
+        slot.thread_ends();
         return report(Status::Unhealthy, Reason::NoThread);
     };
     tokio::select! {
@@ -119,10 +130,33 @@ pub(crate) async fn on_thread(
 }
 
 /// Reads what a check watches.
-pub(crate) fn read(slot: &Slot, sensor: &dyn Sensor) -> RunReport {
-    match catch_unwind(AssertUnwindSafe(|| sensor.read())) {
+pub(crate) fn read(board: &Board, slot: &Slot, sensor: &dyn Sensor) -> RunReport {
+    let began = board.clock.now();
+    let report = match catch_unwind(AssertUnwindSafe(|| sensor.read())) {
         Ok(outcome) => judge(slot, outcome),
         Err(panic) => panicked(panic),
+    };
+    let took = board.clock.now().saturating_sub(began);
+    if took > LONG_POLL {
+        Event::BlockedRuntime { check: slot.name, took }.log(board.service);
+    }
+    RunReport { blocked_runtime: Some(took).filter(|took| *took > LONG_POLL), ..report }
+}
+
+/// A run under way. What it leaves behind is the user's, and may panic when it is dropped, also when the run is cut off.
+struct Guarded(Option<BoxRun>);
+
+impl Guarded {
+    fn end(mut self) -> Result<(), Box<dyn Any + Send>> {
+        let run = self.0.take();
+        catch_unwind(AssertUnwindSafe(|| drop(run)))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let run = self.0.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(run)));
     }
 }
 

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -38,6 +39,10 @@ pub(crate) struct Board {
     state: Mutex<State>,
 }
 
+/// Of how many checks a reader takes notice that they are too old, before it goes on: some hundred microseconds. The next
+/// reader does the next ones, and the watchman all that are left.
+const READERS_SHARE: usize = 256;
+
 // === impl Board ===
 
 impl Board {
@@ -48,7 +53,7 @@ impl Board {
         threads: Arc<Threads>,
         seed: u64,
     ) -> Arc<Self> {
-        let mut state = State::new(clock.now());
+        let mut state = State::new(clock.now(), seed);
         let report = state.report(service, &clock, false);
         Arc::new(Self {
             service,
@@ -84,10 +89,10 @@ impl Board {
         self.started.load(Ordering::Acquire)
     }
 
-    /// The latest report. If something in it has grown too old meanwhile, one that says so, made by whoever notices first.
+    /// The latest report. If something in it has changed by time alone, one that says so, made by whoever notices first.
     pub(crate) fn report(&self) -> Arc<Report> {
         let report = self.report.load_full();
-        if self.clock.coarse() < report.fresh_until {
+        if self.clock.coarse() < report.changes_at {
             return report;
         }
         self.refresh(report)
@@ -95,17 +100,14 @@ impl Board {
 
     #[cold]
     fn refresh(&self, report: Arc<Report>) -> Arc<Report> {
-        if report.phase.runs() {
-            let state = match self.state.try_lock() {
-                Ok(state) => state,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // Somebody publishes at this moment. Nobody waits for that: what is asked about readiness compares the time.
-                Err(TryLockError::WouldBlock) => return report,
-            };
-            self.finish(state, |state, now| state.sweep(now, &self.clock));
-            return self.report.load_full();
-        }
-        report
+        let state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Somebody publishes at this moment. Nobody waits for that: what is asked about readiness compares the time.
+            Err(TryLockError::WouldBlock) => return report,
+        };
+        self.finish(state, |state, now| state.sweep(now, &self.clock, READERS_SHARE));
+        self.report.load_full()
     }
 
     pub(crate) fn changes(&self) -> &Arc<Bell> {
@@ -135,13 +137,17 @@ impl Board {
         let events = std::mem::take(&mut state.events);
         let nudged = std::mem::take(&mut state.nudged);
         let told = std::mem::take(&mut state.told);
+        let removed = std::mem::take(&mut state.removed);
         drop(state);
         nudged.iter().for_each(|slot| slot.nudge());
         told.iter().for_each(|bell| bell.ring());
         if rings {
             self.changes.ring();
         }
-        events.iter().for_each(|event| event.log(self.service));
+        // Who listens to the log is the user's, and so is what a removed check has captured. Neither may end the task that
+        // happens to be here.
+        let _ = catch_unwind(AssertUnwindSafe(|| events.iter().for_each(|event| event.log(self.service))));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((removed, nudged))));
         answer
     }
 
@@ -182,10 +188,10 @@ impl Board {
     }
 
     /// What a check shall do now.
-    pub(crate) fn plan(&self, slot: &Arc<Slot>, rung: bool) -> Plan {
+    pub(crate) fn plan(&self, slot: &Arc<Slot>, generation: u64, rung: bool) -> Plan {
         self.change(|state, now| match state.entry_of(slot) {
-            Some(_) => state.plan(slot.place, now, rung, &self.clock),
-            None => Plan::End,
+            Some(entry) if entry.generation == generation => state.plan(slot.place(), now, rung, &self.clock),
+            _ => Plan::End,
         })
     }
 
@@ -196,8 +202,10 @@ impl Board {
                 return;
             }
             let report = RunReport { at: now, at_wall: self.clock.wall(now), ..report };
-            state.update(slot.place, now, &self.clock, |entry| {
+            state.update(slot.place(), now, &self.clock, |entry| {
                 entry.run = None;
+                // Who asked while it was under way has joined it.
+                entry.forced = false;
                 entry.history.record(report, &entry.settings);
             });
         });
@@ -213,9 +221,9 @@ impl Board {
     pub(crate) fn hangs(&self, slot: &Arc<Slot>, since: Option<Duration>) {
         self.change(|state, now| {
             // It may have ended on the way here; its end comes here too, after it took the mark away.
-            let since = since.filter(|_| slot.busy.load(Ordering::Acquire));
+            let since = since.filter(|_| slot.thread().is_some());
             if state.entry_of(slot).is_some() {
-                state.update(slot.place, now, &self.clock, |entry| entry.history.hangs(since));
+                state.update(slot.place(), now, &self.clock, |entry| entry.history.hangs(since));
             }
         });
     }
@@ -231,12 +239,18 @@ impl Board {
             Some(slot)
         })
     }
+
+    /// Whether a slot is still that of a check.
+    pub(crate) fn has(&self, slot: &Arc<Slot>) -> bool {
+        self.change(|state, _| state.entry_of(slot).is_some())
+    }
+
     /// The manager lives: says so, and takes notice of what has grown too old. Returns when to come again.
     pub(crate) fn pulse(&self) -> Duration {
         self.change(|state, now| {
             state.pulse_at = now;
             state.stuck = false;
-            state.sweep(now, &self.clock);
+            state.sweep(now, &self.clock, usize::MAX);
             state.dirty = true;
             let next = now.saturating_add(PULSE).min(state.tree.sum().changes_at);
             state.next_pulse = next;
@@ -244,6 +258,7 @@ impl Board {
         })
     }
 }
+
 impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.report.load().fmt(f)

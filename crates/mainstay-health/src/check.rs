@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mainstay_core::{ConfigError, Name, StateSource};
 
-use crate::probe::{Blocking, Kind};
+use crate::probe::Blocking;
 use crate::settings::Defaults;
 use crate::{
     CheckSettings, ErrorClass, Exclusive, FleetGuard, Internal, IntoOutcome, IntoProbe, Probe, Rule, Scope,
@@ -111,10 +111,7 @@ impl Check<Shared> {
 
 impl<S> Check<S> {
     fn new(name: String, scope: Scope, probe: Probe) -> Self {
-        let defaults = match probe.0 {
-            Kind::Watched(_) => Defaults::WATCHED,
-            Kind::Async(_) | Kind::Blocking(_) => Defaults::ASKED,
-        };
+        let defaults = Defaults::of(&probe);
         let rules = probe.rules().to_vec();
         let settings = CheckSettings { defaults, rules, ..CheckSettings::default() };
         let draft = Draft { name, scope, probe, settings, depends_on: Vec::new(), classify: None };

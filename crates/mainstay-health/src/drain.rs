@@ -48,20 +48,23 @@ impl HealthManager {
     /// [`drain_limit`](crate::HealthManagerBuilder::drain_limit) ([`Phase::Drained`]). Each step is in the report, wakes who
     /// subscribes, and is a `tracing` event.
     ///
-    /// There is no way back but a stop and a start. A second call joins the first. If the future is dropped, the drain goes on
+    /// A manager that does not run has nothing to drain, and this ends at once. There is no way back but a stop and a start. A second call joins the first. If the future is dropped, the drain goes on
     /// from where it was with the next call. [`Shutdown`](crate::Shutdown) does all of it for a server.
     pub async fn drain(&self) -> Drained {
         let began = self.begin_drain();
+        if !self.report().phase().is_draining() {
+            return Drained { left: self.in_flight(), took: Duration::ZERO };
+        }
         let limits = self.limits();
         let closing = began.saturating_add(limits.drain_delay);
         self.clock().sleep_until(closing).await;
-        self.go(Phase::Closing);
+        self.go(Phase::Closing, began);
         tokio::select! {
             biased;
             () = self.idle() => {}
             () = self.clock().sleep_until(closing.saturating_add(limits.drain_limit)) => {}
         }
-        self.go(Phase::Drained);
+        self.go(Phase::Drained, began);
         Drained { left: self.in_flight(), took: self.clock().now().saturating_sub(began) }
     }
 
@@ -70,8 +73,8 @@ impl HealthManager {
         self.board().change(|state, now| state.begin_drain(now))
     }
 
-    /// Goes on with the drain, never back.
-    pub(crate) fn go(&self, phase: Phase) {
+    /// Goes on with the drain that began then, never back.
+    pub(crate) fn go(&self, phase: Phase, began: Duration) {
         self.board().change(|state, _| {
             let order = |phase| match phase {
                 Phase::Draining => 1,
@@ -79,7 +82,8 @@ impl HealthManager {
                 Phase::Drained => 3,
                 _ => 0,
             };
-            if state.phase().is_draining() && order(phase) > order(state.phase()) {
+            let same = state.phase().is_draining() && state.drains_since == began;
+            if same && order(phase) > order(state.phase()) {
                 state.go(phase);
             }
         });
@@ -110,14 +114,17 @@ impl Default for Work {
 
 impl Work {
     fn under_way(&self) -> u64 {
-        // The ends first: what ends meanwhile is still counted, and nothing is missed.
+        // The ends first: what ends meanwhile is still counted. The fence pairs with that of who ends: whose end is seen
+        // here, its beginning is seen below.
         let ended = self.ended.sum();
+        fence(Ordering::Acquire);
         self.began.sum().saturating_sub(ended)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        fence(Ordering::Release);
         self.0.ended.bump();
         // Pairs with the fence of who waits: either that one's sum has this end in it, or this sees that it waits.
         fence(Ordering::SeqCst);

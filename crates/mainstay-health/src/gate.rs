@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::fleet::Absence;
 use crate::{CheckSettings, Effect, Scope, Status};
 
 /// What is known of a check that matters to the probes.
@@ -13,8 +14,8 @@ pub(crate) struct Facts {
     pub(crate) stale: bool,
     /// Since when it is asked.
     pub(crate) began: Duration,
-    /// From when to when a fleet guard keeps this replica out, in the present outage.
-    pub(crate) absence: Option<(Duration, Duration)>,
+    /// From when to when this replica is out because of it.
+    pub(crate) absence: Option<Absence>,
 }
 
 /// What a check does to the probes: the table of [`Scope`], as a pure function.
@@ -92,8 +93,8 @@ fn gates(now: Duration, facts: &Facts, settings: &CheckSettings) -> (bool, Optio
         };
     }
     match facts.absence {
-        Some((leave, _)) if now < leave => (false, Some(leave)),
-        Some((_, back)) if now < back => (true, Some(back)),
+        Some(Absence { leave, .. }) if now < leave => (false, Some(leave)),
+        Some(Absence { back, .. }) if now < back => (true, Some(back)),
         _ => (false, None),
     }
 }

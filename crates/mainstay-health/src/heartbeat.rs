@@ -55,9 +55,9 @@ impl Heartbeat {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Feeds it: a reading of the coarse clock and a store.
+    /// Feeds it: a reading of the clock and a store.
     pub fn beat(&self) {
-        let now = self.shared.clock.get().map_or(0, Clock::coarse_nanos);
+        let now = self.shared.clock.get().map_or(0, Clock::now_nanos);
         // SeqCst, so that either this sees that it is wanted, or who wants it sees the beat.
         self.shared.last.store(now.saturating_add(1), Ordering::SeqCst);
         if self.shared.wanted.load(Ordering::SeqCst) && self.shared.wanted.swap(false, Ordering::SeqCst) {

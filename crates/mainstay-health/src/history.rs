@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use mainstay_core::{Clock, Name};
 
-use crate::fleet::unit;
+use crate::fleet::{Absence, unit};
 use crate::flip::Flips;
 use crate::gate::{Facts, Gate};
 use crate::report::{CheckReport, RunReport};
@@ -22,12 +22,13 @@ pub(crate) struct History {
     succeeded: bool,
     /// Since when it is asked, which is what the patience of startup counts from.
     began: Duration,
+    /// When something was learned last, or when the wait for the first result began.
+    known_at: Duration,
     stale_at: Duration,
     blocked_by: Option<Name>,
     hung_since: Option<Duration>,
-    /// Since when it is unhealthy by itself or blocked, and how many times it has been.
+    /// Since when it is unhealthy, by itself or blocked.
     outage: Option<Duration>,
-    outages: u64,
     runs: u64,
     failures: u64,
     /// When its last run began, and when the next one shall.
@@ -51,11 +52,11 @@ impl History {
             last: None,
             succeeded: false,
             began: now,
+            known_at: now,
             stale_at: Duration::MAX,
             blocked_by: None,
             hung_since: None,
             outage: None,
-            outages: 0,
             runs: 0,
             failures: 0,
             ran_at: now,
@@ -72,6 +73,8 @@ impl History {
         if !settings.enabled {
             self.shows(Status::Unknown, Reason::Disabled, now);
             self.forget();
+            self.outage = None;
+            self.last = None;
             self.stale_at = Duration::MAX;
             return;
         }
@@ -82,7 +85,7 @@ impl History {
             self.began = now;
         }
         if self.reason == Reason::NotYet {
-            self.stale_at = stale_at(now, settings.interval, settings);
+            self.learns(now, settings.interval, settings);
         }
     }
 
@@ -94,8 +97,10 @@ impl History {
         }
         self.next_at = self.next_at.min(self.ran_at.saturating_add(new.interval)).max(now);
         if self.stale_at != Duration::MAX {
-            let from = self.last.as_ref().map_or(self.began, |last| last.at);
-            self.stale_at = stale_at(from, new.interval, new);
+            self.learns(self.known_at, new.wait_while_down(self.down_for(now)), new);
+        }
+        if old.rules != new.rules {
+            self.rules.clear();
         }
     }
 
@@ -108,10 +113,19 @@ impl History {
     pub(crate) fn record(&mut self, mut run: RunReport, settings: &CheckSettings) {
         let now = run.at;
         self.runs += 1;
+        // What was known before it was blocked is as old as the outage.
+        let freed = self.blocked_by.is_some();
+        if freed {
+            self.forget();
+        }
         self.judge(&mut run, settings);
         self.failures += u64::from(run.status == Status::Unhealthy);
         let Some(result) = run.status.severity() else {
             // Nothing was learned: what was known stands until it is too old.
+            if freed {
+                self.shows(Status::Unknown, Reason::NotYet, now);
+                self.learns(now, settings.interval, settings);
+            }
             self.next_at = self.turn(now, settings.interval, settings);
             let stale = run.reason == Reason::Stale;
             self.last = Some(run);
@@ -121,24 +135,19 @@ impl History {
             return;
         };
         self.succeeded |= result != crate::status::Severity::Unhealthy;
-        if std::mem::take(&mut self.blocked_by).is_some() {
-            self.forget();
-        }
         let gap = self.reason == Reason::Stale;
         self.flips.record(result, settings.failure_threshold(), settings.success_threshold(), gap);
         let status = self.flips.status().map_or(Status::Unknown, Status::from);
         // The reason of a status is that of the latest result that has it.
         let reason = if run.status == status || status != self.status { run.reason } else { self.reason };
-        let reason = if gap && reason == Reason::Stale { run.reason } else { reason };
         self.shows(status, reason, now);
 
-        let down = if status == Status::Unhealthy { now.saturating_sub(self.since) } else { Duration::ZERO };
-        let wait = settings.wait_while_down(down);
+        let wait = settings.wait_while_down(self.down_for(now));
         self.next_at = self.turn(now, wait, settings);
         if self.flips.pending().is_some() {
             self.next_at = self.next_at.min(now.saturating_add(settings.confirmation()));
         }
-        self.stale_at = stale_at(now, wait, settings);
+        self.learns(now, wait, settings);
         self.last = Some(run);
     }
 
@@ -159,12 +168,15 @@ impl History {
 
     /// A check that it depends on is unhealthy.
     pub(crate) fn blocked(&mut self, now: Duration, by: Name, settings: &CheckSettings) {
-        self.blocked_by = Some(by);
+        let another = self.blocked_by.replace(by).is_some();
+        if another && now < self.next_at {
+            return;
+        }
         self.shows(Status::Unhealthy, Reason::Blocked, now);
         // A turn that is left out is a turn.
         self.ran_at = now;
         self.next_at = self.turn(now, settings.interval, settings);
-        self.stale_at = stale_at(now, settings.interval, settings);
+        self.learns(now, settings.interval, settings);
     }
 
     /// Nothing that it depends on is unhealthy any more. It stays blocked until it has answered, and is asked at once.
@@ -172,8 +184,22 @@ impl History {
         self.next_at = now;
     }
 
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked_by.is_some()
+    pub(crate) fn blocked_by(&self) -> Option<Name> {
+        self.blocked_by
+    }
+
+    /// Since when it is unhealthy, by itself or blocked, after its first success.
+    pub(crate) fn outage(&self) -> Option<Duration> {
+        self.outage.filter(|_| self.succeeded)
+    }
+
+    fn down_for(&self, now: Duration) -> Duration {
+        if self.status == Status::Unhealthy { now.saturating_sub(self.since) } else { Duration::ZERO }
+    }
+
+    fn learns(&mut self, at: Duration, wait: Duration, settings: &CheckSettings) {
+        self.known_at = at;
+        self.stale_at = stale_at(at, wait, settings);
     }
 
     /// Who blocks what depends on this one: itself, or who blocks it.
@@ -210,10 +236,7 @@ impl History {
             self.since = now;
         }
         match status {
-            Status::Unhealthy if self.outage.is_none() => {
-                self.outage = Some(now);
-                self.outages += 1;
-            }
+            Status::Unhealthy if self.outage.is_none() => self.outage = Some(now),
             Status::Healthy | Status::Degraded => self.outage = None,
             _ => {}
         }
@@ -233,18 +256,17 @@ impl History {
         if wait < LONG_WAIT { turn.max(now) } else { on_the_tick(turn).max(now) }
     }
 
-    fn gate(&self, now: Duration, scope: Scope, settings: &CheckSettings) -> Gate {
+    fn gate(&self, now: Duration, scope: Scope, settings: &CheckSettings, absence: Option<Absence>) -> Gate {
         if !settings.enabled {
             return Gate::OPEN;
         }
-        let absence = settings.fleet_guard.zip(self.outage);
         let facts = Facts {
             scope,
             status: self.status,
             succeeded: self.succeeded,
             stale: self.reason == Reason::Stale,
             began: self.began,
-            absence: absence.map(|(guard, since)| guard.absence(since, self.seed, self.outages)),
+            absence: absence.filter(|_| settings.fleet_guard.is_some() && self.outage().is_some()),
         };
         Gate::at(now, &facts, settings)
     }
@@ -257,8 +279,9 @@ impl History {
         name: Name,
         scope: Scope,
         settings: &CheckSettings,
+        absence: Option<Absence>,
     ) -> Arc<CheckReport> {
-        let gate = self.gate(now, scope, settings);
+        let gate = self.gate(now, scope, settings, absence);
         let report = CheckReport {
             name,
             scope,

@@ -8,13 +8,15 @@ use tokio::runtime::Handle;
 use crate::board::Board;
 use crate::builder::check_settings;
 use crate::drain::Work;
+use crate::settings::Defaults;
 use crate::slot::Slot;
 use crate::{AnyCheck, CheckNowError, CheckReport, CheckSettings, HealthManagerBuilder, Report};
 
 /// Runs checks, each on its own schedule, and answers every question about the service's health from the latest
 /// [`Report`], without waiting for anything.
 ///
-/// Cheap to clone; all clones are the same manager, which ends with the last of them.
+/// Cheap to clone; all clones are the same manager, which ends with the last of them. A check whose closure has captured a clone
+/// keeps it alive until [`stop`](Self::stop).
 ///
 /// ```
 /// use std::time::Duration;
@@ -164,11 +166,14 @@ impl HealthManager {
     /// A check as a source that others can watch: down while it is unhealthy, recovering while it is unknown or blocked by
     /// another check, else up.
     pub fn source(&self, name: &str) -> Option<Arc<dyn StateSource>> {
-        let slot = self.board().change(|state, _| {
+        self.slot(name).map(|slot| slot as Arc<dyn StateSource>)
+    }
+
+    fn slot(&self, name: &str) -> Option<Arc<Slot>> {
+        self.board().change(|state, _| {
             let place = state.place(name)?;
             state.entry(place).map(|entry| entry.slot.clone())
-        });
-        slot.map(|slot| slot as Arc<dyn StateSource>)
+        })
     }
 
     // --- checks
@@ -250,11 +255,12 @@ impl HealthManager {
     ///
     /// As for [`HealthManagerBuilder::build`]; the check keeps its settings then. A [`ConfigError`] as well if there is no
     /// such check.
-    pub fn reconfigure(&self, name: &str, settings: CheckSettings) -> Result<(), ConfigError> {
+    pub fn reconfigure(&self, name: &str, mut settings: CheckSettings) -> Result<(), ConfigError> {
         self.board().change(|state, now| {
             let place = state.place(name).ok_or_else(|| unknown(name))?;
             let slot = state.entry(place).map(|entry| entry.slot.clone()).ok_or_else(|| unknown(name))?;
             let (name, scope) = (slot.name, slot.scope);
+            settings.defaults = Defaults::of(&slot.probe);
             settings.validate(scope).map_err(|error| error.within(&format!("check[{name}]")))?;
             if state.entry(place).is_some_and(|entry| entry.settings.depends_on != settings.depends_on) {
                 check_settings(name, &settings, state.dependencies())?;
@@ -270,7 +276,8 @@ impl HealthManager {
     ///
     /// # Errors
     ///
-    /// [`CheckNowError`] if there is no such check, the manager does not run, or its runtime is blocked.
+    /// [`CheckNowError`] if there is no such check, or it was removed meanwhile, if the manager does not run, or if its runtime
+    /// is blocked.
     pub async fn check_now(&self, name: &str) -> Result<Arc<CheckReport>, CheckNowError> {
         let unknown = || CheckNowError::Unknown(name.to_owned());
         let report = self.report();
@@ -285,14 +292,17 @@ impl HealthManager {
         }
         let settings = self.settings(name).ok_or_else(unknown)?;
         let patience = now.saturating_add(settings.timeout().saturating_mul(2));
-        let source = self.source(name).ok_or_else(unknown)?;
-        let mut watch = source.watch();
+        let slot = self.slot(name).ok_or_else(unknown)?;
+        let mut watch = slot.watch();
         self.board().force(before.name).ok_or_else(unknown)?;
         let mut patience = self.clock().sleep_until(patience);
         loop {
             tokio::select! {
                 () = watch.changed() => {}
                 () = &mut patience => return Err(CheckNowError::Stuck(before.name)),
+            }
+            if !self.board().has(&slot) {
+                return Err(unknown());
             }
             let report = self.report();
             let check = report.check(name).ok_or_else(unknown)?;
@@ -327,7 +337,7 @@ impl HealthManager {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.board.stop();
+        self.board.close();
     }
 }
 

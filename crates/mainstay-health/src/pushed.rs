@@ -60,7 +60,8 @@ impl Pushed {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Sets it. The manager sees it at once.
+    /// Sets it. The manager sees it at once. An error has the class that [`ErrorClass::of`](crate::ErrorClass::of) finds: the
+    /// check's classifier is not asked.
     pub fn set(&self, outcome: impl IntoOutcome) {
         let CheckOutcome { status, reason, message, error, details } = outcome.into_outcome();
         let error = error.map(|error| match error {
@@ -69,9 +70,11 @@ impl Pushed {
             }
             Cause::Classified(error) => error,
         });
+        let mut last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: who registers it meanwhile either is seen here, or sees this.
         let at = self.shared.clock.get().map(Clock::now);
-        let last = Last { at, status, reason, message, error, details };
-        let old = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).replace(last);
+        let old = last.replace(Last { at, status, reason, message, error, details });
+        drop(last);
         drop(old);
         self.shared.bell.ring();
     }

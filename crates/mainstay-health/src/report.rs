@@ -27,6 +27,8 @@ pub struct Report {
     pub(crate) started: bool,
     pub(crate) stuck: bool,
     pub(crate) fresh_until: Duration,
+    /// When something in it changes by time alone, so that another must be made.
+    pub(crate) changes_at: Duration,
     pub(crate) closed_latches: Arc<[Name]>,
     pub(crate) tree: Tree,
     pub(crate) sum: Sum,
@@ -233,7 +235,7 @@ impl Report {
         self.sum.summary
     }
 
-    /// Every check, in the order of registration.
+    /// Every check, in the order of registration; a new one takes the place of one that was removed.
     pub fn checks(&self) -> impl Iterator<Item = &CheckReport> {
         self.tree.iter().map(|check| &**check)
     }

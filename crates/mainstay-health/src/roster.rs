@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use crate::board::Board;
 use crate::builder::check_parents;
 use crate::history::History;
-use crate::slot::Slot;
+use crate::slot::{Listing, Slot};
 use crate::state::{Entry, State};
 use crate::{CheckSettings, Phase};
 
@@ -16,11 +16,13 @@ use crate::{CheckSettings, Phase};
 impl Board {
     /// Adds a check. It is run from now on if the manager runs.
     pub(crate) fn register(self: &Arc<Self>, slot: Slot, settings: CheckSettings) -> Result<(), ConfigError> {
+        // Kept beyond the lock: a check that is refused is dropped, and what it has captured with it.
+        let slot = Arc::new(slot);
         self.change(|state, now| {
             // Nothing depends on a new check yet, so that only itself could close a cycle.
             check_parents(slot.name, &settings, |parent| state.by_name.contains_key(parent.as_str()))?;
             let place = state.free.last().copied().unwrap_or(state.entries.len());
-            self.insert(state, now, place, slot, settings)
+            self.insert(state, now, place, slot.clone(), settings)
         })
     }
 
@@ -29,10 +31,11 @@ impl Board {
         self: &Arc<Self>,
         checks: Vec<(Slot, CheckSettings)>,
     ) -> Result<(), ConfigError> {
+        let checks: Vec<_> = checks.into_iter().map(|(slot, settings)| (Arc::new(slot), settings)).collect();
         self.change(|state, now| {
-            for (slot, settings) in checks {
+            for (slot, settings) in &checks {
                 let place = state.entries.len();
-                self.insert(state, now, place, slot, settings)?;
+                self.insert(state, now, place, slot.clone(), settings.clone())?;
             }
             state.link();
             Ok(())
@@ -44,11 +47,10 @@ impl Board {
         state: &mut State,
         now: Duration,
         place: usize,
-        mut slot: Slot,
+        slot: Arc<Slot>,
         settings: CheckSettings,
     ) -> Result<(), ConfigError> {
-        slot.place = place;
-        let (name, slot) = (slot.name, Arc::new(slot));
+        let name = slot.name;
         if state.by_name.contains_key(name.as_str()) {
             return Err(ConfigError::new(
                 "check.name",
@@ -56,10 +58,13 @@ impl Board {
                 "must be unique among the checks",
             ));
         }
+        let mut listing = None;
         if let Some(registry) = &self.registry {
-            registry.register(&slot).map_err(|error| error.within("check"))?;
+            let listed = Arc::new(Listing(slot.clone()));
+            registry.register(&listed).map_err(|error| error.within("check"))?;
+            listing = Some(listed);
         }
-        slot.set_clock(&self.clock);
+        slot.settle(place, &self.clock);
         let seed = self.seed.wrapping_add(crate::fleet::mix(name.as_str()));
         let entry = Entry {
             history: History::new(now, &settings, seed),
@@ -69,6 +74,9 @@ impl Board {
             task: None,
             run: None,
             forced: false,
+            generation: 0,
+            guards: false,
+            listing,
         };
         state.free.retain(|free| *free != place);
         if state.entries.len() <= place {
@@ -89,7 +97,8 @@ impl Board {
     fn spawn(self: &Arc<Self>, state: &mut State, place: usize) {
         let Some(runtime) = state.runtime.clone() else { return };
         if let Some(entry) = state.entry(place) {
-            let task = runtime.spawn(crate::run::run(self.clone(), entry.slot.clone()));
+            entry.generation = entry.generation.wrapping_add(1);
+            let task = runtime.spawn(crate::run::run(self.clone(), entry.slot.clone(), entry.generation));
             entry.task = Some(task.abort_handle());
         }
     }
@@ -114,6 +123,12 @@ impl Board {
                 self.spawn(state, place);
             }
         });
+    }
+
+    /// Nobody holds the manager any more: it stops, and its checks' names are free.
+    pub(crate) fn close(&self) {
+        self.stop();
+        self.change(|state, _| state.entries.iter_mut().flatten().for_each(|entry| entry.listing = None));
     }
 
     pub(crate) fn stop(&self) {

@@ -23,17 +23,19 @@ pub(crate) async fn watch(board: Arc<Board>) {
 }
 
 /// A check's task, from its registration to its end.
-pub(crate) async fn run(board: Arc<Board>, slot: Arc<Slot>) {
+pub(crate) async fn run(board: Arc<Board>, slot: Arc<Slot>, generation: u64) {
     match &slot.probe.0 {
-        Kind::Async(_) | Kind::Blocking(_) => asked(&board, &slot).await,
-        Kind::Watched(sensor) => watched(&board, &slot, sensor.as_ref()).await,
+        Kind::Async(_) | Kind::Blocking(_) => asked(&board, &slot, generation).await,
+        Kind::Watched(sensor) => watched(&board, &slot, generation, sensor.as_ref()).await,
     }
 }
 
 /// Asks at every turn.
-async fn asked(board: &Arc<Board>, slot: &Arc<Slot>) {
+async fn asked(board: &Arc<Board>, slot: &Arc<Slot>, generation: u64) {
     loop {
-        match board.plan(slot, false) {
+        // Whatever the settings and the answers are: others have their turn.
+        tokio::task::consume_budget().await;
+        match board.plan(slot, generation, false) {
             Plan::End => return,
             Plan::Wait(at) => {
                 tokio::select! {
@@ -46,7 +48,7 @@ async fn asked(board: &Arc<Board>, slot: &Arc<Slot>) {
                     match &slot.probe.0 {
                         Kind::Async(run) => ask(board, slot, run.as_ref(), settings.timeout()).await,
                         Kind::Blocking(run) => on_thread(board, slot, run, settings.timeout()).await,
-                        Kind::Watched(sensor) => read(slot, sensor.as_ref()),
+                        Kind::Watched(sensor) => read(board, slot, sensor.as_ref()),
                     }
                 };
                 tokio::select! {
@@ -67,12 +69,13 @@ async fn voided(board: &Board, slot: &Arc<Slot>, id: u64) {
 }
 
 /// Looks at every turn, whenever the source says that it changed, and when it said that it would.
-async fn watched(board: &Arc<Board>, slot: &Arc<Slot>, sensor: &dyn Sensor) {
+async fn watched(board: &Arc<Board>, slot: &Arc<Slot>, generation: u64, sensor: &dyn Sensor) {
     // Taken before the first look, so that no change is lost between them. A source that panics is looked at by turns.
     let mut watch = catch_unwind(AssertUnwindSafe(|| sensor.watch())).ok();
     let mut rung = true;
     loop {
-        match board.plan(slot, rung) {
+        tokio::task::consume_budget().await;
+        match board.plan(slot, generation, rung) {
             Plan::End => return,
             Plan::Wait(at) => {
                 let changed = async {
@@ -90,7 +93,7 @@ async fn watched(board: &Arc<Board>, slot: &Arc<Slot>, sensor: &dyn Sensor) {
             }
             Plan::Run { id, .. } => {
                 rung = false;
-                let report = read(slot, sensor);
+                let report = read(board, slot, sensor);
                 board.record(slot, id, report);
             }
         }

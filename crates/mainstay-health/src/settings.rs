@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use mainstay_core::{ConfigError, Name, check_duration};
 
+use crate::probe::{Kind, Probe};
 use crate::{FleetGuard, Rule, Scope};
 
 /// Everything about a check that can change while it runs: the plain data behind [`Check`](crate::Check)'s methods.
@@ -20,7 +21,7 @@ use crate::{FleetGuard, Rule, Scope};
 pub struct CheckSettings {
     /// Whether its failure fails a probe, as the table at [`Scope`] has it, or only degrades. Default: false.
     pub critical: bool,
-    /// From the start of one run to the start of the next. More than zero, at most 365 days. Default: 10 s.
+    /// From the start of one run to the start of the next: 1 ms to 365 days. Default: 10 s.
     pub interval: Duration,
     /// By which share of itself each wait is shortened or lengthened, so that replicas do not ask all at once: 0 to 0.5.
     /// Default: 0.1.
@@ -70,6 +71,13 @@ pub(crate) struct Defaults {
 }
 
 impl Defaults {
+    pub(crate) fn of(probe: &Probe) -> Self {
+        match probe.0 {
+            Kind::Watched(_) => Self::WATCHED,
+            Kind::Async(_) | Kind::Blocking(_) => Self::ASKED,
+        }
+    }
+
     /// For what is asked.
     pub(crate) const ASKED: Self = Self { failure_threshold: 3, success_threshold: 2 };
     /// For what is watched: its source has thresholds of its own.
@@ -135,8 +143,8 @@ impl CheckSettings {
     /// The longest time from the end of an outage of `outage` until the check is healthy: the same formula with the success
     /// threshold, and with the wait that back-off has reached.
     pub fn worst_recovery(&self, outage: Duration) -> Duration {
-        // The last wait of the outage may have begun at its end.
-        self.worst(self.wait_while_down(outage), self.success_threshold())
+        // The last run that failed may have ended a time-out after the outage did, and begun the wait then.
+        self.worst(self.wait_while_down(outage.saturating_add(self.timeout())), self.success_threshold())
     }
 
     fn worst(&self, wait: Duration, threshold: u32) -> Duration {
@@ -163,6 +171,13 @@ impl CheckSettings {
     /// The first field that breaks a rule.
     pub(crate) fn validate(&self, scope: Scope) -> Result<(), ConfigError> {
         check_duration("interval", self.interval)?;
+        if self.interval < Duration::from_millis(1) {
+            return Err(ConfigError::new(
+                "interval",
+                format_args!("{:?}", self.interval),
+                "must be at least 1ms",
+            ));
+        }
         if !(0.0..=Self::MAX_JITTER).contains(&self.jitter) {
             return Err(ConfigError::new("jitter", self.jitter, "must be from 0 to 0.5"));
         }

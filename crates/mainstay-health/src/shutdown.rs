@@ -65,7 +65,8 @@ impl Shutdown {
     }
 
     /// A shutdown that begins at SIGTERM or SIGINT (elsewhere than on Unix: Ctrl-C), or when [`trigger`](Self::trigger) is
-    /// called. A second signal ends it at once.
+    /// called. A second signal ends it at once. From then on the process does not end by these signals themselves, also when
+    /// this is dropped.
     ///
     /// # Errors
     ///
@@ -125,7 +126,7 @@ impl Shutdown {
             () = self.asked(2) => None,
             () = health.clock().sleep_until(closing) => None,
         };
-        health.go(Phase::Closing);
+        health.go(Phase::Closing, began);
         self.step.send_modify(|step| step.closed = true);
         let limit = health.clock().now().saturating_add(limits.drain_limit);
         let finish = async {
@@ -140,7 +141,7 @@ impl Shutdown {
             () = self.asked(2) => {}
             () = health.clock().sleep_until(limit) => {}
         }
-        health.go(Phase::Drained);
+        health.go(Phase::Drained, began);
         let ended =
             Ended { output, left: health.in_flight(), took: health.clock().now().saturating_sub(began) };
         health.stop();

@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,41 +13,72 @@ use crate::{CheckReport, Probe, Reason, Scope, Status};
 
 /// What of a check never changes, and how its task is reached.
 pub(crate) struct Slot {
-    pub(crate) place: usize,
+    place: AtomicUsize,
     pub(crate) name: Name,
     pub(crate) scope: Scope,
     pub(crate) probe: Probe,
     pub(crate) classify: Option<Classifier>,
     /// Rung when a run has ended or the status changed.
     pub(crate) bell: Arc<Bell>,
-    /// Its thread, if it has one, has not ended.
-    pub(crate) busy: AtomicBool,
+    /// When its thread began, in nanoseconds of the clock plus one; 0 if it has none.
+    thread: AtomicU64,
+    /// Rung when its thread has ended.
+    pub(crate) freed: Notify,
     nudge: Notify,
     condition: AtomicU8,
+    /// When the condition is too old to be believed.
+    stale_at: AtomicU64,
     clock: OnceLock<Clock>,
 }
+
+/// What a registry lists of a check: kept by its manager alone, so that the name is free when the check is removed, whoever
+/// still holds it as a source.
+pub(crate) struct Listing(pub(crate) Arc<Slot>);
 
 impl Slot {
     pub(crate) fn new(name: Name, scope: Scope, probe: Probe, classify: Option<Classifier>) -> Self {
         Self {
-            place: usize::MAX,
+            place: AtomicUsize::new(usize::MAX),
             name,
             scope,
             probe,
             classify,
             bell: Bell::new(),
-            busy: AtomicBool::new(false),
+            thread: AtomicU64::new(0),
+            freed: Notify::new(),
             nudge: Notify::new(),
             condition: AtomicU8::new(RECOVERING),
+            stale_at: AtomicU64::new(u64::MAX),
             clock: OnceLock::new(),
         }
     }
 
-    pub(crate) fn set_clock(&self, clock: &Clock) {
+    /// It is a check of a manager now.
+    pub(crate) fn settle(&self, place: usize, clock: &Clock) {
+        self.place.store(place, Ordering::Relaxed);
         if let Kind::Watched(sensor) = &self.probe.0 {
             sensor.set_clock(clock);
         }
         let _ = self.clock.set(clock.clone());
+    }
+
+    /// Written and read under the board's lock.
+    pub(crate) fn place(&self) -> usize {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    /// Since when its thread runs, if it has one.
+    pub(crate) fn thread(&self) -> Option<Duration> {
+        let began = self.thread.load(Ordering::Acquire);
+        began.checked_sub(1).map(Duration::from_nanos)
+    }
+
+    pub(crate) fn thread_begins(&self, at: Duration) {
+        self.thread.store(nanos(at).saturating_add(1), Ordering::Release);
+    }
+
+    pub(crate) fn thread_ends(&self) {
+        self.thread.store(0, Ordering::Release);
     }
 
     /// Something changed that its task must see.
@@ -68,14 +99,25 @@ impl Slot {
             (Status::Unhealthy, _) => DOWN,
         };
         self.condition.store(condition, Ordering::Release);
+        self.stale_at.store(nanos(report.stale_at), Ordering::Release);
     }
+
+    /// It was removed: who still watches it shall not act on what it was.
+    pub(crate) fn forget(&self) {
+        self.condition.store(RECOVERING, Ordering::Release);
+        self.stale_at.store(u64::MAX, Ordering::Release);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 const UP: u8 = 0;
 const RECOVERING: u8 = 1;
 const DOWN: u8 = 2;
 
-/// Down while unhealthy by itself, recovering while unknown or blocked, else up.
+/// Down while unhealthy by itself, recovering while unknown, too old, blocked or removed, else up.
 impl StateSource for Slot {
     fn name(&self) -> Name {
         self.name
@@ -83,14 +125,16 @@ impl StateSource for Slot {
 
     fn condition(&self) -> Condition {
         match self.condition.load(Ordering::Acquire) {
-            UP => Condition::Up,
+            UP if self.clock().coarse_nanos() < self.stale_at.load(Ordering::Acquire) => Condition::Up,
             DOWN => Condition::Down,
             _ => Condition::Recovering,
         }
     }
 
     fn next_change(&self) -> Option<Duration> {
-        None
+        let stale_at = self.stale_at.load(Ordering::Acquire);
+        let up = self.condition.load(Ordering::Acquire) == UP && stale_at != u64::MAX;
+        Some(Duration::from_nanos(stale_at)).filter(|at| up && self.clock().now() < *at)
     }
 
     fn watch(&self) -> Watch {
@@ -104,9 +148,9 @@ impl StateSource for Slot {
     }
 }
 
-impl Registered for Slot {
+impl Registered for Listing {
     fn name(&self) -> Name {
-        self.name
+        self.0.name
     }
 
     fn kind(&self) -> RegistryKind {
@@ -114,7 +158,7 @@ impl Registered for Slot {
     }
 
     fn source(self: Arc<Self>) -> Option<Arc<dyn StateSource>> {
-        Some(self)
+        Some(self.0.clone())
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -7,9 +7,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::event::Event;
+use crate::fleet::Absence;
 use crate::history::History;
 use crate::report::{Directory, Report};
-use crate::slot::Slot;
+use crate::slot::{Listing, Slot};
 use crate::tree::Tree;
 use crate::{CheckSettings, Phase, Status};
 
@@ -47,6 +48,13 @@ pub(crate) struct State {
     /// Whom to wake once the lock is gone.
     pub(crate) nudged: Vec<Arc<Slot>>,
     pub(crate) told: Vec<Arc<Bell>>,
+    /// What was removed, to be dropped once the lock is gone: it holds the user's closures.
+    pub(crate) removed: Vec<Entry>,
+    /// How many checks with a fleet guard are down, and the one absence for all of them.
+    pub(crate) guards_down: usize,
+    pub(crate) absence: Option<Absence>,
+    pub(crate) absences: u64,
+    pub(crate) seed: u64,
 }
 
 pub(crate) struct Entry {
@@ -60,6 +68,12 @@ pub(crate) struct Entry {
     pub(crate) run: Option<u64>,
     /// Somebody wants a run now.
     pub(crate) forced: bool,
+    /// Which of its tasks is the present one: one that was stopped may go on until its next await.
+    pub(crate) generation: u64,
+    /// It has a fleet guard and is down.
+    pub(crate) guards: bool,
+    /// Frees its name in the registry when it is dropped.
+    pub(crate) listing: Option<Arc<Listing>>,
 }
 
 /// What a check's task does next.
@@ -72,7 +86,7 @@ pub(crate) enum Plan {
 // === impl State ===
 
 impl State {
-    pub(crate) fn new(now: Duration) -> Self {
+    pub(crate) fn new(now: Duration, seed: u64) -> Self {
         Self {
             phase: Phase::Created,
             maintenance: None,
@@ -95,6 +109,11 @@ impl State {
             events: Vec::new(),
             nudged: Vec::new(),
             told: Vec::new(),
+            removed: Vec::new(),
+            guards_down: 0,
+            absence: None,
+            absences: 0,
+            seed,
         }
     }
 
@@ -104,7 +123,7 @@ impl State {
 
     /// The entry of a slot, unless the slot was removed; its place may be another's by now.
     pub(crate) fn entry_of(&mut self, slot: &Arc<Slot>) -> Option<&mut Entry> {
-        self.entry(slot.place).filter(|entry| Arc::ptr_eq(&entry.slot, slot))
+        self.entry(slot.place()).filter(|entry| Arc::ptr_eq(&entry.slot, slot))
     }
 
     /// By a name that may be anybody's: what is looked for is not interned.
@@ -159,8 +178,11 @@ impl State {
         self.latches.iter().find(|(known, _)| known.as_str() == name).copied()
     }
 
-    /// Readiness fails, unless it does already. Returns since when it does.
+    /// Readiness fails, unless it does already, or nothing runs. Returns since when it does.
     pub(crate) fn begin_drain(&mut self, now: Duration) -> Duration {
+        if !self.phase.runs() {
+            return now;
+        }
         if !self.phase.is_draining() {
             self.drains_since = now;
             self.go(Phase::Draining);
@@ -179,8 +201,28 @@ impl State {
         let Some(entry) = self.entries.get_mut(place).and_then(Option::as_mut) else { return };
         let ran = entry.run;
         change(entry);
+        let guard =
+            entry.settings.fleet_guard.filter(|_| entry.settings.enabled && entry.history.outage().is_some());
+        let guarded = std::mem::replace(&mut entry.guards, guard.is_some());
+        match (guarded, guard) {
+            (false, Some(guard)) => {
+                if self.guards_down == 0 {
+                    self.absences = self.absences.wrapping_add(1);
+                    self.absence = Some(guard.absence(now, self.seed, self.absences));
+                }
+                self.guards_down += 1;
+            }
+            (true, None) => {
+                self.guards_down = self.guards_down.saturating_sub(1);
+                if self.guards_down == 0 {
+                    self.absence = None;
+                }
+            }
+            _ => {}
+        }
         let (name, scope) = (entry.slot.name, entry.slot.scope);
-        let report = entry.history.report(clock, now, name, scope, &entry.settings);
+        let report = entry.history.report(clock, now, name, scope, &entry.settings, self.absence);
+        entry.slot.show(&report);
         let before = self.tree.get(place);
         let flips = before.is_none_or(|before| {
             before.status != report.status
@@ -190,7 +232,6 @@ impl State {
         });
         if flips {
             self.rings = true;
-            entry.slot.show(&report);
             self.events.push(Event::Check { before: before.cloned(), now: report.clone() });
             // Those below are blocked, or free again, at once and not at their next turn.
             let children = entry.children.clone();
@@ -233,13 +274,13 @@ impl State {
             let (forced, bell) = (std::mem::take(&mut entry.forced), entry.slot.bell.clone());
             self.told.extend(forced.then_some(bell));
             let Some(entry) = self.entry(place) else { return Plan::End };
-            if now >= entry.history.next_at || !entry.history.is_blocked() {
+            if now >= entry.history.next_at || entry.history.blocked_by() != Some(blocker) {
                 self.update(place, now, clock, |entry| {
                     entry.history.blocked(now, blocker, &entry.settings);
                 });
             }
         } else {
-            if entry.history.is_blocked() {
+            if entry.history.blocked_by().is_some() {
                 entry.history.unblocked(now);
             }
             if rung || entry.forced || now >= entry.history.next_at {
@@ -257,8 +298,8 @@ impl State {
         self.entry(place).map_or(Plan::End, |entry| Plan::Wait(entry.history.next_at))
     }
 
-    /// Takes notice of everything that has changed by time alone.
-    pub(crate) fn sweep(&mut self, now: Duration, clock: &Clock) {
+    /// Takes notice of what has changed by time alone, of so many checks at most.
+    pub(crate) fn sweep(&mut self, now: Duration, clock: &Clock, mut most: usize) {
         if now >= self.pulse_at.saturating_add(PULSE_LASTS) {
             self.dirty |= !std::mem::replace(&mut self.stuck, true);
         }
@@ -266,7 +307,8 @@ impl State {
             return;
         }
         for place in 0..self.entries.len() {
-            if self.tree.get(place).is_some_and(|check| now >= check.changes_at) {
+            if most > 0 && self.tree.get(place).is_some_and(|check| now >= check.changes_at) {
+                most -= 1;
                 self.update(place, now, clock, |entry| {
                     entry.history.sweep(now);
                 });
@@ -276,9 +318,16 @@ impl State {
 
     pub(crate) fn remove(&mut self, place: usize) {
         let Some(entry) = self.entries.get_mut(place).and_then(Option::take) else { return };
-        if let Some(task) = entry.task {
+        if let Some(task) = &entry.task {
             task.abort();
         }
+        if entry.guards {
+            self.guards_down = self.guards_down.saturating_sub(1);
+        }
+        if self.guards_down == 0 {
+            self.absence = None;
+        }
+        entry.slot.forget();
         self.by_name.remove(entry.slot.name.as_str());
         self.free.push(place);
         self.tree.put(place, None);
@@ -286,6 +335,7 @@ impl State {
         self.directory = Arc::default();
         self.rings = true;
         self.told.push(entry.slot.bell.clone());
+        self.removed.push(entry);
         self.link();
     }
 
@@ -329,7 +379,8 @@ impl State {
             () if sum.degraded > 0 => Status::Degraded,
             () => Status::Healthy,
         };
-        let fresh_until = sum.ready_until.min(self.pulse_at.saturating_add(PULSE_LASTS));
+        let pulse_until = if self.stuck { Duration::MAX } else { self.pulse_at.saturating_add(PULSE_LASTS) };
+        let when_running = |at: Duration| if running { at } else { Duration::MAX };
         Report {
             service,
             epoch: self.epoch,
@@ -343,7 +394,8 @@ impl State {
             live: !running || sum.dead == 0,
             started,
             stuck: self.stuck,
-            fresh_until: if self.stuck || !running { Duration::MAX } else { fresh_until },
+            fresh_until: when_running(sum.ready_until.min(pulse_until)),
+            changes_at: when_running(sum.changes_at.min(pulse_until)),
             closed_latches: closed.into(),
             tree: self.tree.clone(),
             sum,

@@ -4,7 +4,7 @@
 mod scene;
 
 use mainstay_core::Condition;
-use mainstay_health::{Check, Effect, Pushed, Reason, Status};
+use mainstay_health::{Check, CheckSettings, Effect, Heartbeat, Pushed, Reason, Status};
 use scene::{Run, Script, manager, pass, secs, settle, status};
 
 #[tokio::test(start_paused = true)]
@@ -114,4 +114,89 @@ async fn a_check_that_others_depend_on_cannot_be_removed() {
     assert_eq!(refused.rule, "must not be depended on, and check below does");
     health.deregister("below").unwrap();
     health.deregister("network").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_check_that_has_nothing_to_say_when_it_is_free_is_unknown_and_hurts_nobody() {
+    let network = Pushed::new();
+    network.set(Status::Unhealthy);
+    let (hand, heartbeat, script) = (Pushed::new(), Heartbeat::every(secs(300)), Script::new(Run::Unknown));
+    let health = manager()
+        .check(Check::shared("network", &network))
+        .check(Check::internal("hand", &hand).depends_on("network"))
+        .check(Check::internal("heartbeat", &heartbeat).depends_on("network"))
+        .check(Check::internal("script", script.probe()).depends_on("network"))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    pass(secs(20)).await;
+    assert_eq!(health.report().summary().blocked, 3);
+    network.set(Status::Healthy);
+    settle().await;
+    let report = health.report();
+    for name in ["hand", "heartbeat", "script"] {
+        let check = report.check(name).unwrap();
+        assert_eq!((check.status, check.reason, check.blocked_by), (Status::Unknown, Reason::NotYet, None));
+    }
+    let runs = script.runs();
+    pass(secs(12)).await;
+    assert_eq!(script.runs(), runs + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_check_names_the_one_that_blocks_it_now() {
+    let (a, b) = (Pushed::new(), Pushed::new());
+    let health = manager()
+        .check(Check::shared("a", &a))
+        .check(Check::shared("b", &b))
+        .check(Check::shared("below", || async {}).depends_on("a").depends_on("b").interval(secs(3_600)))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    a.set(Status::Unhealthy);
+    b.set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(health.report().check("below").unwrap().blocked_by.unwrap(), "a");
+    a.set(Status::Healthy);
+    settle().await;
+    assert_eq!(health.report().check("below").unwrap().blocked_by.unwrap(), "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_settings_do_not_make_a_failure_of_a_blocked_check() {
+    let network = Pushed::new();
+    let health = manager()
+        .check(Check::shared("network", &network))
+        .check(Check::shared("below", || async {}).critical().depends_on("network"))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    settle().await;
+    network.set(Status::Unhealthy);
+    pass(secs(300)).await;
+    let settings = CheckSettings::clone(&health.settings("below").unwrap());
+    health.reconfigure("below", settings).unwrap();
+    settle().await;
+    let report = health.report();
+    assert_eq!(report.check("below").unwrap().reason, Reason::Blocked);
+    assert_eq!((report.summary().critical_down, report.summary().blocked), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_a_thousand_is_blocked_by_its_head_and_freed_again() {
+    let head = Pushed::new();
+    let mut builder = manager().check(Check::shared("0", &head));
+    for index in 1..1_000 {
+        let check = Check::shared(index.to_string(), || async {}).depends_on((index - 1).to_string());
+        builder = builder.check(check);
+    }
+    let health = builder.build().unwrap();
+    health.start().unwrap();
+    head.set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(health.report().summary().blocked, 999);
+    assert_eq!(health.report().check("999").unwrap().blocked_by.unwrap(), "0");
+    head.set(Status::Healthy);
+    settle().await;
+    assert_eq!(health.report().summary().healthy, 1_000);
 }

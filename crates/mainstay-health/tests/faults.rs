@@ -267,3 +267,82 @@ async fn a_source_that_panics_is_unhealthy_and_hurts_nobody() {
     let looks = health.report().check("broken").unwrap().runs - before;
     assert!((50..=110).contains(&looks), "looked at every 10 ms and not in a loop: {looks}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_panics_when_it_is_cut_off_does_not_end_its_check() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            panic!("cut off");
+        }
+    }
+    let hangs = Arc::new(AtomicBool::new(true));
+    let check = {
+        let hangs = hangs.clone();
+        Check::exclusive("disk", move || {
+            let hangs = hangs.load(Ordering::SeqCst);
+            async move {
+                if hangs {
+                    let _left = PanicsOnDrop;
+                    std::future::pending::<()>().await;
+                }
+            }
+        })
+    };
+    let health = manager().check(check).build().unwrap();
+    health.start().unwrap();
+    settle().await;
+    health.disable("disk").unwrap();
+    settle().await;
+    hangs.store(false, Ordering::SeqCst);
+    health.enable("disk").unwrap();
+    settle().await;
+    assert_eq!(status(&health, "disk"), Status::Healthy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocking_run_that_was_cut_off_hangs_only_once_its_time_is_over() {
+    let (probe, gate) = gate();
+    let check = Check::exclusive("disk", probe).interval(secs(60)).timeout(secs(20)).failure_threshold(1);
+    let health = HealthManager::builder("orders").check(check).build().unwrap();
+    health.start().unwrap();
+    gate.entered.recv().unwrap();
+    health.disable("disk").unwrap();
+    health.enable("disk").unwrap();
+    health.stop();
+    health.start().unwrap();
+    // The first run is still under way; its end begins the next, and the end of that is the first result.
+    gate.leave.send(()).unwrap();
+    gate.entered.recv().unwrap();
+    assert_eq!(health.report().check("disk").unwrap().reason, Reason::NotYet);
+    gate.leave.send(()).unwrap();
+    reason_becomes(&health, "disk", Reason::Passed).await;
+    assert_eq!((health.report().check("disk").unwrap().runs, gate.most.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_hangs_since_before_a_restart_is_reported_since_when() {
+    let (probe, gate) = gate();
+    let check = Check::exclusive("disk", probe).interval(millis(100)).timeout(millis(50));
+    let health = HealthManager::builder("orders").check(check).build().unwrap();
+    health.start().unwrap();
+    gate.entered.recv().unwrap();
+    health.stop();
+    health.start().unwrap();
+    reason_becomes(&health, "disk", Reason::Hung).await;
+    assert!(health.report().check("disk").unwrap().hung_since.is_some());
+    drop(gate.leave);
+    reason_becomes(&health, "disk", Reason::Passed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_in_quick_succession_are_not_taken_for_hung_ones() {
+    let check = Check::exclusive("disk", blocking(|| ())).interval(secs(60)).timeout(secs(20));
+    let gap = Duration::from_nanos(1);
+    let health = HealthManager::builder("orders").check_now_gap(gap).check(check).build().unwrap();
+    health.start().unwrap();
+    for _ in 0..1_000 {
+        let check = health.check_now("disk").await.unwrap();
+        assert_eq!(check.last.as_ref().unwrap().reason, Reason::Passed);
+    }
+}

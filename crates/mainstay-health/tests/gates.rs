@@ -203,7 +203,8 @@ async fn seconds_out(health: &HealthManager, secs: u64) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn of_a_hundred_replicas_with_a_fleet_guard_never_half_are_out_at_once() {
-    // Seeds as random as those that each process draws for itself.
+    // Seeds as random as those that each process draws for itself. Of such sets this is one in which it holds, as it does in
+    // all but 1.3 % of outages; numbers in a row, below, make it certain.
     let most =
         most_out(|replica| replica.wrapping_add(1).wrapping_mul(0xd134_2543_de82_ef95).rotate_left(29)).await;
     assert!((20..50).contains(&most), "{most} of 100 were out at once");
@@ -246,6 +247,37 @@ async fn most_out(seed: impl Fn(u64) -> u64) -> usize {
         }
     }
     most
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_leaves_once_however_many_of_its_guarded_dependencies_are_down() {
+    let guard = FleetGuard { spread_over: secs(60), fail_open_after: secs(20) };
+    let (redis, llm) = (Pushed::new(), Pushed::new());
+    let health = manager()
+        .check(Check::shared("redis", &redis).critical().fleet_guard(guard))
+        .check(Check::shared("llm", &llm).critical().fleet_guard(guard).depends_on("redis"))
+        .check(Check::shared("other", &llm).critical().fleet_guard(guard))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    redis.set(Status::Healthy);
+    llm.set(Status::Healthy);
+    settle().await;
+    redis.set(Status::Unhealthy);
+    pass(secs(5)).await;
+    llm.set(Status::Unhealthy);
+    let out = seconds_out(&health, 600).await;
+    assert!((19_900..=20_100).contains(&out), "out for 20 s, not {out} ms");
+    redis.set(Status::Healthy);
+    settle().await;
+    redis.set(Status::Unhealthy);
+    assert_eq!(seconds_out(&health, 100).await, 0, "the others have not been up, so this is the same outage");
+    redis.set(Status::Healthy);
+    llm.set(Status::Healthy);
+    settle().await;
+    redis.set(Status::Unhealthy);
+    let out = seconds_out(&health, 600).await;
+    assert!((19_900..=20_100).contains(&out), "and now another one begins: {out} ms");
 }
 
 /// One result of a dependency, or what else can happen to its check.
@@ -319,6 +351,38 @@ proptest! {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_result_that_learned_nothing_is_not_made_fresh_by_new_settings() {
+    let script = Script::new(Run::Healthy);
+    let health = manager().check(Check::exclusive("disk", script.probe()).critical()).build().unwrap();
+    health.start().unwrap();
+    settle().await;
+    script.set(Run::Unknown);
+    for _ in 0..3 {
+        pass(secs(20)).await;
+        let settings = mainstay_health::CheckSettings::clone(&health.settings("disk").unwrap());
+        health.reconfigure("disk", settings).unwrap();
+    }
+    assert!(!health.is_ready());
+    assert_eq!(health.report().check("disk").unwrap().reason, Reason::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_unhealthy_after_a_gap_is_not_unhealthy_because_it_passed() {
+    let pushed = Pushed::expires_after(secs(5));
+    let check = Check::exclusive("disk", &pushed).success_threshold(2).confirmation(secs(10));
+    let health = manager().check(check).build().unwrap();
+    health.start().unwrap();
+    pushed.set(Status::Unhealthy);
+    pass(secs(6)).await;
+    assert_eq!(health.report().check("disk").unwrap().reason, Reason::Stale);
+    pushed.set(Status::Healthy);
+    settle().await;
+    let check = health.report().check("disk").unwrap().clone();
+    assert_eq!((check.status, check.reason), (Status::Unhealthy, Reason::Stale));
+    assert_eq!(check.pending, Some(Status::Healthy));
+}
+
 #[test]
 fn the_runtime_of_the_manager_blocked_the_service_is_not_ready_once_its_results_are_stale() {
     let (clock, time) = Clock::manual();
@@ -331,6 +395,7 @@ fn the_runtime_of_the_manager_blocked_the_service_is_not_ready_once_its_results_
             let health = HealthManager::builder("orders")
                 .clock(clock)
                 .check(Check::exclusive("redis", || async {}).critical())
+                .check(Check::internal("loop", || async {}).critical().restart_on_failure())
                 .build()
                 .unwrap();
             health.start().unwrap();
@@ -355,9 +420,15 @@ fn the_runtime_of_the_manager_blocked_the_service_is_not_ready_once_its_results_
     let report = health.report();
     assert!(!report.is_ready() && report.is_stuck() && report.is_live());
     assert_eq!(report.status(), Status::Unhealthy);
+    let source = health.source("redis").unwrap();
+    assert_eq!(source.condition(), mainstay_core::Condition::Up);
+    assert!(source.next_change().is_some());
     time.advance(secs(20));
-    assert_eq!(status(&health, "redis"), Status::Healthy, "a reader does no more than it must");
-    assert!(!health.is_ready());
+    assert_eq!(source.condition(), mainstay_core::Condition::Recovering, "too old to be up");
+    let check = health.report().check("redis").unwrap().clone();
+    assert_eq!((check.status, check.reason), (Status::Unknown, Reason::Stale));
+    assert!(!health.is_ready() && !health.is_live());
+    assert!(!health.report().is_live(), "the report says the same");
     block.send(()).unwrap();
     wait.recv().unwrap();
     assert!(health.is_ready());

@@ -3,6 +3,8 @@
 
 mod scene;
 
+use std::sync::Arc;
+
 use mainstay_health::{Check, CheckNowError, Clock, HealthManager, Phase, Pushed, Reason, Status};
 use scene::{Run, Script, manager, millis, pass, secs, settle, status};
 
@@ -371,4 +373,140 @@ async fn what_a_check_says_is_kept_in_bounds() {
     assert!(last.message.as_ref().unwrap().len() <= 2_051);
     assert_eq!(last.details.iter().count(), 32);
     assert_eq!(last.details.get("truncated").unwrap(), true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_run_causes_no_other() {
+    let script = Script::new(Run::Takes(millis(1_500)));
+    let check = Check::exclusive("disk", script.probe()).timeout(secs(2)).jitter(0.0);
+    let health = manager().check_now_gap(secs(1)).check(check).build().unwrap();
+    health.start().unwrap();
+    for _ in 0..100 {
+        pass(millis(100)).await;
+        let asking = health.clone();
+        tokio::spawn(async move { asking.check_now("disk").await });
+    }
+    let waits = script.waits();
+    assert!(waits.iter().all(|wait| *wait >= millis(2_400)), "a run of 1.5 s and a gap of 1 s: {waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_a_check_that_is_replaced_meanwhile_learns_that_it_is_gone() {
+    let script = Script::new(Run::Hangs);
+    let slow = || Check::exclusive("disk", script.probe()).interval(secs(60)).timeout(secs(50));
+    let health = manager().check(slow()).build().unwrap();
+    health.start().unwrap();
+    let asked = tokio::spawn({
+        let health = health.clone();
+        async move { health.check_now("disk").await }
+    });
+    settle().await;
+    health.deregister("disk").unwrap();
+    health.register(Check::exclusive("disk", || async {})).unwrap();
+    assert_eq!(asked.await.unwrap().unwrap_err(), CheckNowError::Unknown("disk".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_as_soon_as_its_check_is_gone() {
+    let registry = mainstay_core::Registry::new();
+    let script = Script::new(Run::Hangs);
+    let health =
+        manager().registry(&registry).check(Check::exclusive("disk", script.probe())).build().unwrap();
+    health.start().unwrap();
+    settle().await;
+    let held = health.source("disk").unwrap();
+    health.deregister("disk").unwrap();
+    health.register(Check::exclusive("disk", script.probe())).unwrap();
+    assert_eq!(registry.list().len(), 1);
+    drop(health);
+    let health =
+        manager().registry(&registry).check(Check::exclusive("disk", script.probe())).build().unwrap();
+    drop((health, held));
+    assert!(registry.list().is_empty());
+}
+
+/// Calls its manager when it is dropped.
+struct CallsBack(Arc<std::sync::Mutex<Option<HealthManager>>>);
+
+impl Drop for CallsBack {
+    fn drop(&mut self) {
+        let health = self.0.lock().unwrap().take();
+        if let Some(health) = health {
+            assert!(health.settings("other").is_some());
+        }
+    }
+}
+
+#[test]
+fn what_a_check_has_captured_is_dropped_while_no_lock_is_held() {
+    let health = manager_without_time().check(Check::exclusive("other", || async {})).build().unwrap();
+    let captured = || {
+        let calls_back = CallsBack(Arc::new(std::sync::Mutex::new(Some(health.clone()))));
+        move || {
+            let _ = &calls_back;
+            async {}
+        }
+    };
+    assert!(health.register(Check::exclusive("other", captured())).is_err());
+    assert!(health.register(Check::exclusive("x", captured()).depends_on("nobody")).is_err());
+    health.register(Check::exclusive("x", captured())).unwrap();
+    health.deregister("x").unwrap();
+}
+
+fn manager_without_time() -> mainstay_health::HealthManagerBuilder {
+    HealthManager::builder("orders").clock(Clock::manual().0)
+}
+
+#[tokio::test]
+async fn a_check_that_restarts_its_own_manager_runs_on() {
+    let cell: Arc<std::sync::OnceLock<HealthManager>> = Arc::default();
+    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let check = {
+        let (cell, runs) = (cell.clone(), runs.clone());
+        Check::exclusive("disk", move || {
+            let (cell, runs) = (cell.clone(), runs.clone());
+            async move {
+                if runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3
+                    && let Some(health) = cell.get()
+                {
+                    health.stop();
+                    health.start().unwrap();
+                }
+            }
+        })
+    };
+    let health = HealthManager::builder("orders").check(check).build().unwrap();
+    cell.set(health.clone()).ok().unwrap();
+    health.start().unwrap();
+    let mut changes = health.subscribe();
+    let healthy = async {
+        while status(&health, "disk") != Status::Healthy {
+            changes.changed().await;
+        }
+    };
+    tokio::time::timeout(secs(20), healthy).await.unwrap();
+    assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 4);
+    health.stop();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_whose_waker_panics_hurts_nobody() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Wake, Waker};
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("woken");
+        }
+    }
+    let script = Script::new(Run::Healthy);
+    let health = manager().check(Check::exclusive("disk", script.probe()).jitter(0.0)).build().unwrap();
+    let mut changes = health.subscribe();
+    let mut changed = pin!(changes.changed());
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    health.start().unwrap();
+    pass(secs(25)).await;
+    assert_eq!(script.runs(), 3);
 }

@@ -50,6 +50,8 @@ fn times_must_be_possible() {
         "0s",
         "must be longer than zero",
     );
+    let hectic = shared("redis").interval(Duration::from_micros(1)).timeout(Duration::from_nanos(900));
+    refused(hectic, "check[redis].interval", "1µs", "must be at least 1ms");
     let slow = shared("redis").interval(secs(2)).timeout(secs(2));
     refused(slow, "check[redis].timeout", "2s", "must be less than the interval, 2s");
     refused(

@@ -215,6 +215,45 @@ async fn a_hundred_results_in_a_row_are_waited_for_no_longer_than_promised() {
     assert!(outage.elapsed() <= promised + TIMERS * 100, "{:?} of {promised:?}", outage.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn recovery_is_as_fast_as_promised_where_back_off_begins() {
+    let script = Script::new(Run::Healthy);
+    let check = Check::shared("redis", script.probe())
+        .interval(secs(7))
+        .timeout(millis(6_500))
+        .failure_threshold(1)
+        .jitter(0.0);
+    let settings = check.settings().clone();
+    let health = manager().check(check).build().unwrap();
+    health.start().unwrap();
+    for outage in [280_000, 290_000, 294_100, 299_000, 301_000, 600_000] {
+        next_run(&script).await;
+        script.set(Run::Hangs);
+        pass(millis(outage)).await;
+        script.set(Run::Healthy);
+        let end = Instant::now();
+        changes_to(&health, Status::Healthy).await;
+        let promised = settings.worst_recovery(millis(outage));
+        assert!(end.elapsed() <= promised + TIMERS * 2, "{:?} of {promised:?}", end.elapsed());
+        pass(secs(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shortest_interval_leaves_others_their_turn() {
+    let health = manager()
+        .check(
+            Check::shared("eager", || async {})
+                .interval(millis(1))
+                .timeout(std::time::Duration::from_nanos(1)),
+        )
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    pass(secs(1)).await;
+    assert!(health.report().check("eager").unwrap().runs > 100);
+}
+
 #[test]
 fn settings_that_make_no_sense_promise_nothing_and_panic_nowhere() {
     for jitter in [f64::NAN, f64::INFINITY, -5.0] {

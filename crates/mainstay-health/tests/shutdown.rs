@@ -74,6 +74,43 @@ async fn a_drain_whose_future_is_dropped_goes_on_with_the_next_call() {
     assert_eq!(health.drain().await.took.as_secs(), 5, "counted from its beginning");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_does_not_run_has_nothing_to_drain() {
+    let health = manager().build().unwrap();
+    assert_eq!(health.drain().await.took, secs(0));
+    assert_eq!(health.report().phase(), Phase::Created);
+    health.start().unwrap();
+    assert!(health.is_ready());
+    health.stop();
+    assert_eq!(health.drain().await.took, secs(0));
+    pass(secs(100)).await;
+    assert!(health.is_live());
+    health.start().unwrap();
+    assert!(health.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_an_earlier_life_does_not_hurry_a_later_one() {
+    let health = manager().drain_delay(secs(10)).build().unwrap();
+    health.start().unwrap();
+    let early = tokio::spawn({
+        let health = health.clone();
+        async move { health.drain().await }
+    });
+    pass(secs(5)).await;
+    health.stop();
+    health.start().unwrap();
+    pass(secs(1)).await;
+    let late = tokio::spawn({
+        let health = health.clone();
+        async move { health.drain().await }
+    });
+    pass(secs(6)).await;
+    assert_eq!(health.report().phase(), Phase::Draining);
+    assert_eq!(late.await.unwrap().took.as_secs(), 10);
+    early.await.unwrap();
+}
+
 /// A server that accepts until it is told to stop, and then has one request to finish.
 struct Server {
     accepts: Arc<AtomicBool>,

@@ -143,3 +143,32 @@ async fn a_heartbeat_that_never_beats_is_missed() {
     pass(secs(2)).await;
     assert_eq!(health.report().check("loop").unwrap().reason, Reason::Missed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_watched_keeps_its_thresholds_of_one_through_new_settings() {
+    let breaker = breaker();
+    let health = manager().check(Check::exclusive("redis", source(breaker.clone()))).build().unwrap();
+    health.start().unwrap();
+    settle().await;
+    health.reconfigure("redis", mainstay_health::CheckSettings::default()).unwrap();
+    assert_eq!(health.settings("redis").unwrap().failure_threshold(), 1);
+    breaker.trip();
+    settle().await;
+    assert_eq!(status(&health, "redis"), Status::Unhealthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_a_check_that_is_removed_does_not_act_on_what_it_was() {
+    use mainstay_core::Condition;
+    let pushed = Pushed::new();
+    let health = manager().check(Check::exclusive("disk", &pushed)).build().unwrap();
+    health.start().unwrap();
+    pushed.set(Status::Unhealthy);
+    settle().await;
+    let disk = health.source("disk").unwrap();
+    assert_eq!(disk.condition(), Condition::Down);
+    let mut watch = disk.watch();
+    health.deregister("disk").unwrap();
+    watch.changed().await;
+    assert_eq!(disk.condition(), Condition::Recovering);
+}

@@ -4,6 +4,7 @@
 
 mod ask;
 mod disk;
+mod lookup;
 mod memory;
 mod runtime;
 mod tcp;
