@@ -10,11 +10,16 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let breaker = Breaker::builder("agent-core").settings(mainstay_grpc::default_settings()).build()?;
-//! let channel = Endpoint::from_static("http://127.0.0.1:50051").connect_lazy();
-//! let guarded = ServiceBuilder::new().layer(GrpcLayer::client(breaker)).service(channel);
+//! let endpoint = Endpoint::from_static("http://127.0.0.1:50051")
+//!     .http2_keep_alive_interval(Duration::from_secs(10))
+//!     .keep_alive_timeout(Duration::from_secs(2))
+//!     .keep_alive_while_idle(true);
+//! let guarded = ServiceBuilder::new().layer(GrpcLayer::client(breaker.clone())).service(endpoint.connect_lazy());
 //!
 //! let health = HealthManager::builder("orchestrator")
+//!     // What the service's own calls find, or what a connection of the check's own does.
 //!     .check(Check::shared("agent-core", health::check(guarded.clone(), "agent.v1.Agent")).critical())
+//!     .check(Check::shared("agent-server", health::check_endpoint(endpoint, "agent.v1.Agent", breaker)))
 //!     .build()?;
 //! health.start()?;
 //! # Ok(())
@@ -35,9 +40,9 @@
 //! Through a guard the question counts like any other call: it opens the breaker, and while that is half-open it is one of the
 //! probes that close it, so that a service that gets no traffic because it is not ready recovers all the same.
 //!
-//! The check finds what the service's own calls find. A channel whose packets are swallowed stays silent after the network is
+//! [`check`] finds what the service's own calls find. A channel whose packets are swallowed stays silent after the network is
 //! well again, until something closes its connection: `Endpoint::http2_keep_alive_interval` with
-//! `Endpoint::keep_alive_while_idle` does.
+//! `Endpoint::keep_alive_while_idle` does. [`check_endpoint`] asks about the server, whatever becomes of the service's channel.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -46,7 +51,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as HttpBody;
-use mainstay_breaker::{Refuse, RejectReason, Rejected};
+use mainstay_breaker::{Breaker, Refuse, RejectReason, Rejected};
 use mainstay_health::{CheckError, CheckOutcome, ErrorClass, IntoProbe, Probe};
 use mainstay_health_grpc::pb::HealthCheckRequest;
 use mainstay_health_grpc::pb::health_check_response::ServingStatus;
@@ -54,10 +59,12 @@ use mainstay_health_grpc::pb::health_client::HealthClient;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::Service;
+use tonic::transport::{self, Endpoint};
 use tonic::{Code, Request, Status};
+use tower_layer::Layer;
 
 use crate::fault::BoxError;
-use crate::{AsStatus, rejected};
+use crate::{AsStatus, GrpcLayer, rejected};
 
 /// How long the server has for its answer, if it is not said otherwise.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -65,7 +72,7 @@ const WITHIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Asks over a clone of this channel whether a service serves; the empty name is the server as a whole. The channel may be
-/// guarded by a [`GrpcLayer`](crate::GrpcLayer) that rejects in whatever way, or not at all.
+/// guarded by a [`GrpcLayer`] that rejects in whatever way, or not at all.
 ///
 /// The server has 1 s for its answer, on a connection that is there; then the check is degraded. Let the check's time-out (2 s
 /// unless told otherwise) be longer than that, and than the guard's own: what the check cuts off, while it waits for a
@@ -98,6 +105,28 @@ where
     probe.into_probe()
 }
 
+/// Asks a server whether a service serves, over a connection that is made for each run and closed with it; through a breaker, if
+/// there is one (`None` for none). The empty name is the server as a whole.
+///
+/// The breaker is asked before there is a connection. The endpoint's own settings (TLS, time-outs, the size of windows) are in
+/// force. The server has 1 s for its answer, once there is a connection; what takes longer than the check's time-out, such as
+/// connecting into the void, is unhealthy, and counts for nothing in the breaker. Where it shall count, let
+/// `Endpoint::connect_timeout` be shorter than that.
+///
+/// The name is resolved in each run, by the system's resolver, which blocks a thread of the runtime's until it gives up, also
+/// after the run was cut off.
+pub fn check_endpoint(
+    endpoint: Endpoint,
+    service: impl Into<String>,
+    breaker: impl Into<Option<Breaker>>,
+) -> Probe {
+    let fresh = Fresh(endpoint);
+    match breaker.into() {
+        Some(breaker) => check(GrpcLayer::client(breaker).layer(fresh), service),
+        None => check(fresh, service),
+    }
+}
+
 /// The class of a status, as it is shown to anybody.
 ///
 /// | status | class |
@@ -124,6 +153,10 @@ pub fn error_class(status: &Status) -> ErrorClass {
         _ => ErrorClass::BadAnswer,
     }
 }
+
+/// Connects for each call. Whoever drops the call closes the connection, also one that is being made.
+#[derive(Clone)]
+struct Fresh(Endpoint);
 
 /// A channel whose rejections are errors, where a client finds them again: it drops what comes with a response.
 #[derive(Clone)]
@@ -153,6 +186,27 @@ fn judge(status: &Status) -> CheckOutcome {
             CheckOutcome::degraded("the server does not implement grpc.health.v1").error(found)
         }
         (None, code) => CheckOutcome::degraded(format!("{code:?}")).error(found),
+    }
+}
+
+// === impl Fresh ===
+
+impl Service<http::Request<Body>> for Fresh {
+    type Response = http::Response<Body>;
+    type Error = transport::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, transport::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), transport::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let endpoint = self.0.clone();
+        Box::pin(async move {
+            let mut channel = endpoint.connect().await?;
+            poll_fn(|cx| Service::poll_ready(&mut channel, cx)).await?;
+            Service::call(&mut channel, request).await
+        })
     }
 }
 

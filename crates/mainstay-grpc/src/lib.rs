@@ -100,6 +100,8 @@ pub use codes::Codes;
 pub use fault::{rejected, timed_out};
 pub use key::{MethodName, ServiceName};
 pub use layer::{ConnectLayer, GrpcLayer, Key};
+#[cfg(feature = "health")]
+pub use mainstay_health;
 pub use refuse::{AsError, AsStatus, Unavailable};
 pub use settings::{connect_settings, default_settings};
 pub use tonic;

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use mainstay_breaker::{Breaker, BreakerService, Control, State};
+use mainstay_grpc::mainstay_health::{
+    Check, CheckReport, ErrorClass, HealthManager, Probe, Pushed, Reason, Status,
+};
 use mainstay_grpc::tonic::transport::server::TcpIncoming;
 use mainstay_grpc::tonic::transport::{self, Channel, Endpoint};
 use mainstay_grpc::tonic::{self, Code, Request, Response};
 use mainstay_grpc::{Calls, ConnectLayer, GrpcLayer, health};
-use mainstay_health::{Check, CheckReport, ErrorClass, HealthManager, Probe, Pushed, Reason, Status};
 use mainstay_health_grpc::HealthGrpc;
 use mainstay_health_grpc::pb::health_server::{Health, HealthServer};
 use mainstay_health_grpc::pb::{
@@ -263,6 +265,75 @@ async fn a_black_hole_that_heals_is_healthy_again() {
     becomes(&health, Status::Degraded).await;
     proxy.set(Fault::None);
     becomes(&health, Status::Healthy).await;
+}
+
+#[tokio::test]
+async fn over_a_connection_of_its_own_a_black_hole_that_heals_is_over_within_two_runs() {
+    let (_worker, remote) = remote().await;
+    let (addr, _server) = Server::start("127.0.0.1:0".parse().unwrap(), &remote);
+    let proxy = FaultProxy::start(addr).unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", proxy.addr())).unwrap();
+    for breaker in [None, Some(patient())] {
+        let check = Check::shared("agent-core", health::check_endpoint(endpoint.clone(), "worker", breaker));
+        let check = check.interval(Duration::from_millis(800)).timeout(Duration::from_millis(300));
+        let check = check.failure_threshold(1).success_threshold(2).critical();
+        let health = HealthManager::builder("orchestrator").check(check).build().unwrap();
+        health.start().unwrap();
+        for _ in 0..2 {
+            becomes(&health, Status::Healthy).await;
+            proxy.set(Fault::BlackHole);
+            let down = becomes(&health, Status::Unhealthy).await;
+            assert_eq!(down.reason, Reason::TimedOut);
+            proxy.set(Fault::None);
+            let healed = becomes(&health, Status::Healthy).await;
+            assert!(healed.runs <= down.runs + 2, "{} runs after {}", healed.runs, down.runs);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_connection_outlives_the_run_that_made_it() {
+    let proxy = FaultProxy::start(scripted().await).unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", proxy.addr())).unwrap();
+    let none = || real::until("all are closed", || proxy.connections() == 0);
+    assert_eq!(finds(health::check_endpoint(endpoint.clone(), "1", None)).await.0, Status::Healthy);
+    none().await;
+    proxy.set(Fault::BlackHole);
+    let health = asking(health::check_endpoint(endpoint, "1", None));
+    becomes(&health, Status::Unhealthy).await;
+    none().await;
+    assert!(proxy.accepted() >= 2);
+    drop(health);
+}
+
+#[tokio::test]
+async fn over_a_connection_of_its_own_each_answer_has_the_same_status_and_class() {
+    let addr = scripted().await;
+    let endpoint = |addr| Endpoint::from_shared(format!("http://{addr}")).unwrap();
+    let nobody: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    for (addr, service, status, class) in [
+        (addr, "1", Status::Healthy, None),
+        (addr, "2", Status::Unhealthy, None),
+        (addr, "code 14", Status::Unhealthy, Some(ErrorClass::Overloaded)),
+        (addr, "code 12", Status::Degraded, Some(ErrorClass::NotFound)),
+        (addr, "hang", Status::Degraded, Some(ErrorClass::TimedOut)),
+        (nobody, "1", Status::Unhealthy, Some(ErrorClass::ConnectionRefused)),
+    ] {
+        for breaker in [None, Some(patient())] {
+            let probe = health::check_endpoint(endpoint(addr), service, breaker);
+            assert_eq!(finds(probe).await, (status, class), "{service}");
+        }
+    }
+    // It asks the breaker, and tells it.
+    let breaker = patient();
+    finds(health::check_endpoint(endpoint(addr), "1", breaker.clone())).await;
+    finds(health::check_endpoint(endpoint(nobody), "1", breaker.clone())).await;
+    assert_eq!(verdicts(&breaker), (1, 1, 0));
+    breaker.set_control(Control::ForcedOpen);
+    let proxy = FaultProxy::start(addr).unwrap();
+    let found = finds(health::check_endpoint(endpoint(proxy.addr()), "1", breaker)).await;
+    assert_eq!(found, (Status::Unhealthy, Some(ErrorClass::CircuitOpen)));
+    assert_eq!(proxy.accepted(), 0);
 }
 
 #[tokio::test]

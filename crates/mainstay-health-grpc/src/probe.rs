@@ -1,5 +1,8 @@
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use mainstay_health::{ErrorClass, ProbeExit, ProbeReply};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::codegen::http::Uri;
@@ -47,7 +51,7 @@ const LONGEST_TOLD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Asks a server from outside whether a service of its serves, as `grpc_health_probe` does, with its exit codes.
 ///
-/// `url` is `http://host:port`, or `host:port`; `service` may be empty. No TLS. It runs on tokio, with I/O and time enabled.
+/// `url` is `http://host:port`, or `host:port`; `service` may be empty. No TLS.
 ///
 /// | exit | when |
 /// | --- | --- |
@@ -58,6 +62,9 @@ const LONGEST_TOLD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// | 4 | it answered anything but `SERVING` |
 ///
 /// The reply's text holds the kind of an error, and neither the URL nor a text from outside.
+///
+/// It needs a tokio runtime with I/O and time. Outside of any, and in one that has not both, the connection failed; that a
+/// runtime lacks them is only known by a panic of tokio's, which is caught, and ends the process where panics abort.
 ///
 /// ```
 /// use mainstay_health::ProbeExit;
@@ -71,7 +78,12 @@ const LONGEST_TOLD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// # }
 /// ```
 pub async fn probe(url: &str, service: &str, timeouts: ProbeTimeouts) -> ProbeReply {
-    ask(url, service, timeouts).await.unwrap_or_else(|reply| reply)
+    let mut asking = pin!(ask(url, service, timeouts));
+    let asked = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(cx))) {
+        Ok(asked) => asked,
+        Err(_) => Poll::Ready(Err(no_connection("the tokio runtime here lacks I/O or time"))),
+    });
+    asked.await.unwrap_or_else(|reply| reply)
 }
 
 async fn ask(url: &str, service: &str, timeouts: ProbeTimeouts) -> Result<ProbeReply, ProbeReply> {
@@ -80,11 +92,12 @@ async fn ask(url: &str, service: &str, timeouts: ProbeTimeouts) -> Result<ProbeR
     if timeouts.connect.is_zero() || timeouts.call.is_zero() {
         return Err(ProbeReply::new(ProbeExit::InvalidArguments, "a time-out must be more than zero"));
     }
+    if Handle::try_current().is_err() {
+        return Err(no_connection("there is no tokio runtime here"));
+    }
     let channel = match timeout(timeouts.connect, connect(endpoint, address)).await {
         Ok(Ok(channel)) => channel,
-        Ok(Err(class)) => {
-            return Err(ProbeReply::new(ProbeExit::ConnectionFailed, format_args!("no connection: {class}")));
-        }
+        Ok(Err(class)) => return Err(no_connection(class)),
         Err(_) => {
             let text = format_args!("no connection within {:?}", timeouts.connect);
             return Err(ProbeReply::new(ProbeExit::ConnectionFailed, text));
@@ -141,6 +154,10 @@ async fn connect(endpoint: Endpoint, address: String) -> Result<Channel, ErrorCl
         Ok(_) => Err(ErrorClass::BadAnswer),
         Err(_) => Err(ErrorClass::ConnectionLost),
     }
+}
+
+fn no_connection(why: impl Display) -> ProbeReply {
+    ProbeReply::new(ProbeExit::ConnectionFailed, format_args!("no connection: {why}"))
 }
 
 fn failed(status: &Status, timeouts: ProbeTimeouts) -> ProbeReply {

@@ -14,8 +14,9 @@ pub enum Serves {
     Liveness,
     /// Whether the service has initialised itself: [`HealthManager::is_started`]. A drain does not change it.
     Startup,
-    /// Whether all of these checks are healthy or degraded, by results that are fresh, while the manager runs. Checks that
-    /// are switched off are left out; if none is left, or one of them is not registered, it does not serve.
+    /// Whether all of these checks are healthy or degraded, by results that are fresh, while the manager runs, after the service
+    /// has initialised itself, and outside of maintenance. Checks that are switched off are left out; if none is left, or one of
+    /// them is not registered, it does not serve.
     Checks(Vec<String>),
 }
 
@@ -57,6 +58,9 @@ impl Serves {
             Serves::Liveness if !runs => Standing::settled(report.is_live()),
             Serves::Liveness => Standing::of(health, report, health.is_live(), report.is_live()),
             Serves::Startup => Standing::settled(health.is_started()),
+            Serves::Checks(_) if !report.is_started() || report.maintenance().is_some() => {
+                Standing::settled(false)
+            }
             Serves::Checks(names) => checks(names.iter().map(String::as_str), health, report),
         }
     }

@@ -26,7 +26,7 @@ use crate::watcher::watch;
 /// | `liveness` | [`Serves::Liveness`] |
 /// | `startup` | [`Serves::Startup`] |
 /// | what [`service`](Self::service) was given | what it was given; also one of the names above, or that of a check |
-/// | the name of a check, unless switched off by [`check_names`](Self::check_names) | that check |
+/// | the name of a check, unless switched off by [`check_names`](Self::check_names) | that check alone, also before startup and during maintenance: for people, not for balancers |
 ///
 /// It answers from the latest report, and from the time: what is too old does not serve, even if the manager's own runtime
 /// stands still. It never waits for a check. A status that is unknown is `NOT_SERVING`, and a degraded one `SERVING`.
@@ -38,7 +38,8 @@ use crate::watcher::watch;
 ///
 /// From the moment at which a [drain](HealthManager::drain) begins nothing serves but `liveness` and `startup`, and no stream
 /// of `Watch` that saw it serves again. When no more work is accepted ([`Phase::Closing`](mainstay_health::Phase::Closing))
-/// these streams end, with `UNAVAILABLE`, because a server that ends gracefully waits for them.
+/// these streams end, with `UNAVAILABLE`, because a server that ends gracefully waits for them. Those that saw a drain end
+/// in the same way when the manager is stopped, or runs again: whoever watches anew is told how it is then.
 ///
 /// Whoever can call the server can ask for every name here, and `List` tells them all. No answer holds anything else: no
 /// reason, and no text of an error. Where the names of checks say too much (they tell what the service depends on), switch

@@ -29,7 +29,7 @@ pub(crate) fn watch(
         let mut watcher = watcher?;
         match watcher.next().await {
             Some(status) => Some((Ok(HealthCheckResponse { status: status.into() }), Some(watcher))),
-            None => Some((Err(Status::unavailable("the server is about to end")), None)),
+            None => Some((Err(Status::unavailable("the service drains: watch again")), None)),
         }
     })
 }
@@ -41,18 +41,21 @@ impl Watcher {
     async fn next(&mut self) -> Option<ServingStatus> {
         loop {
             let report = self.changes.report();
-            self.drained |= report.phase().is_draining();
+            self.drained |= report.phase().is_draining() && self.target.drains();
             let mut standing = self.target.standing(&self.health, &report);
-            if self.drained && self.target.drains() && standing.status == ServingStatus::Serving {
+            if self.drained && standing.status == ServingStatus::Serving {
                 standing.status = ServingStatus::NotServing;
             }
             if self.sent != Some(standing.status) {
                 self.sent = Some(standing.status);
                 return self.sent;
             }
-            // A stream is work under way, which a server that ends gracefully waits for.
-            if matches!(report.phase(), Phase::Closing | Phase::Drained) {
-                return None;
+            match report.phase() {
+                // A stream is work under way, which a server that ends gracefully waits for.
+                Phase::Closing | Phase::Drained => return None,
+                // That drain is over, and this stream can say nothing else any more.
+                Phase::Running | Phase::Stopped if self.drained => return None,
+                _ => {}
             }
             drop(report);
             tokio::select! {

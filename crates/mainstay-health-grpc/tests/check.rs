@@ -7,7 +7,7 @@ use mainstay_health::{Check, CheckOutcome, Pushed, Report, Status};
 use mainstay_health_grpc::pb::{self, HealthListRequest};
 use mainstay_health_grpc::tonic::Code;
 use mainstay_health_grpc::{HealthGrpc, Serves};
-use served::{NotServing, Serving, channel, check, client, manager, ready, serve, soon, until};
+use served::{NotServing, Serving, channel, check, client, manager, next, ready, serve, soon, until, watch};
 
 #[tokio::test]
 async fn the_whole_serves_when_the_service_is_ready() {
@@ -110,6 +110,35 @@ async fn a_service_stands_for_what_it_was_given() {
     until(&health, |report| !report.is_ready()).await;
     assert_eq!(check(&mut client, "orders.v1.Orders").await, Ok(NotServing));
     assert_eq!(check(&mut client, "orders.v1.Reads").await, Ok(Serving));
+}
+
+#[tokio::test]
+async fn a_service_that_stands_for_checks_does_not_serve_before_startup_or_in_maintenance() {
+    let (builder, _) = manager();
+    let postgres = Pushed::new();
+    postgres.set(());
+    let health =
+        builder.check(Check::shared("postgres", &postgres)).startup_latch("migrations").build().unwrap();
+    health.start().unwrap();
+    until(&health, |report| report.summary().healthy == 1).await;
+    let service = HealthGrpc::new(&health).service("orders.v1.Orders", Serves::check("postgres"));
+    let mut client = client(service).await;
+    let mut stream = watch(&mut client, "orders.v1.Orders").await;
+    assert_eq!(next(&mut stream).await.unwrap(), NotServing);
+    assert_eq!(check(&mut client, "orders.v1.Orders").await, Ok(NotServing));
+    assert_eq!(check(&mut client, "postgres").await, Ok(Serving), "what a check finds is told all the same");
+
+    health.startup_latch("migrations").unwrap().open();
+    assert_eq!(next(&mut stream).await.unwrap(), Serving);
+    assert_eq!(check(&mut client, "orders.v1.Orders").await, Ok(Serving));
+
+    health.begin_maintenance("moving house");
+    assert_eq!(next(&mut stream).await.unwrap(), NotServing);
+    assert_eq!(check(&mut client, "orders.v1.Orders").await, Ok(NotServing));
+    assert_eq!(check(&mut client, "postgres").await, Ok(Serving));
+    health.end_maintenance();
+    assert_eq!(next(&mut stream).await.unwrap(), Serving);
+    assert_eq!(check(&mut client, "orders.v1.Orders").await, Ok(Serving));
 }
 
 #[tokio::test]

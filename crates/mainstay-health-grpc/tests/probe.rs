@@ -218,3 +218,21 @@ async fn a_name_of_any_length_and_kind_can_be_asked_for() {
         assert_eq!(reply.exit, ProbeExit::CallFailed, "{reply}");
     }
 }
+
+#[test]
+fn without_a_runtime_or_what_it_needs_of_one_there_is_no_connection() {
+    let mut asking = std::pin::pin!(probe("http://127.0.0.1:1", "", PATIENT));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(reply) = asking.as_mut().poll(&mut cx) else { panic!("it waits") };
+    let failed = ProbeExit::ConnectionFailed;
+    assert_eq!((reply.exit, reply.text.as_str()), (failed, "no connection: there is no tokio runtime here"));
+
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let bare = builder.build().unwrap();
+    let without_io = builder.enable_time().build().unwrap();
+    for runtime in [bare, without_io] {
+        let reply = runtime.block_on(probe("http://127.0.0.1:1", "", PATIENT));
+        let text = "no connection: the tokio runtime here lacks I/O or time";
+        assert_eq!((reply.exit, reply.text.as_str()), (failed, text));
+    }
+}

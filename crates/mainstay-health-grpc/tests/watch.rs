@@ -164,7 +164,7 @@ async fn time_that_passes_while_the_manager_runs_changes_nothing() {
 
 #[tokio::test]
 async fn a_drain_is_for_good_on_the_streams_that_saw_it() {
-    let (health, ..) = ready().await;
+    let (health, _, time) = ready().await;
     let mut client = client(HealthGrpc::new(&health)).await;
     let mut streams = Vec::new();
     for name in ["", "readiness", "worker"] {
@@ -183,14 +183,24 @@ async fn a_drain_is_for_good_on_the_streams_that_saw_it() {
     health.stop();
     health.start().unwrap();
     until(&health, Report::is_ready).await;
-    // A new stream serves, and when the process ends the old ones have said nothing else meanwhile.
+    // They say nothing else, and end; whoever watches anew is told that it serves.
+    for stream in &mut streams {
+        assert_eq!(next(stream).await.unwrap_err().code(), Code::Unavailable);
+    }
     let mut anew = watch(&mut client, "").await;
     assert_eq!(next(&mut anew).await.unwrap(), Serving);
     let drain = health.clone();
     tokio::spawn(async move { drain.drain().await });
     assert_eq!(next(&mut anew).await.unwrap(), NotServing);
-    health.deregister("worker").unwrap();
-    assert_eq!(next(&mut streams[2]).await.unwrap(), ServiceUnknown);
+    health.stop();
+    assert_eq!(next(&mut anew).await.unwrap_err().code(), Code::Unavailable);
+    // No drain ends what watches whether it is alive, unless the process ends: this is its next word.
+    let closing = health.clone();
+    health.start().unwrap();
+    tokio::spawn(async move { closing.drain().await });
+    until(&health, |report| report.phase() == Phase::Draining).await;
+    time.advance(Duration::from_secs(5));
+    assert_eq!(next(&mut alive).await.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
-//! HTTP endpoints as checks of a health manager, and the probe for containers, against a real server.
+//! HTTP endpoints as checks of a health manager, against a real server.
 #![cfg(feature = "health")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod says;
 mod scripted;
 
 use std::future::ready;
 use std::io;
-use std::net::TcpListener;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,12 +16,11 @@ use http_body_util::Empty;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mainstay_breaker::Breaker;
-use mainstay_health::{
-    Check, CheckReport, ErrorClass, HealthManager, Probe, ProbeExit, Reason, RunReport, Status,
-};
+use mainstay_health::{Check, CheckReport, ErrorClass, HealthManager, Probe, Reason, RunReport, Status};
 use mainstay_http::HttpLayer;
-use mainstay_http::health::{ProbeTimeouts, check, check_with, probe};
+use mainstay_http::health::{check, check_with};
 use mainstay_testkit::{Fault, FaultProxy, HttpServer};
+use says::says;
 use scripted::breaker;
 use tokio::net::TcpStream;
 use tower::{ServiceBuilder, service_fn};
@@ -62,7 +62,8 @@ fn reqwest() -> mainstay_http::reqwest::Client {
 fn manager(probe: Probe, interval: Duration, timeout: Duration) -> HealthManager {
     let check = Check::shared("llm", probe).failure_threshold(1).success_threshold(1);
     let check = check.interval(interval).timeout(timeout).confirmation(interval);
-    let health = HealthManager::builder("orchestrator").check(check).build().unwrap();
+    let health = HealthManager::builder("orchestrator").check(check);
+    let health = health.check_now_gap(Duration::from_nanos(1)).build().unwrap();
     health.start().unwrap();
     health
 }
@@ -270,20 +271,6 @@ async fn a_handshake_that_fails_is_no_bad_answer() {
     }
 }
 
-/// A listener that answers every connection with the same bytes, whatever it is asked.
-fn says(answer: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let _ = io::Read::read(&mut stream, &mut [0; 1024]);
-            let _ = io::Write::write_all(&mut stream, answer);
-        }
-    });
-    url
-}
-
 #[tokio::test]
 async fn what_is_not_http_is_a_bad_answer_and_an_early_end_a_lost_connection() {
     for (kind, probe) in all(&says(b"-ERR unknown command 'GET'\r\n")) {
@@ -323,72 +310,24 @@ fn urls_that_cannot_be_asked_are_refused_and_their_passwords_not_shown() {
     assert!(check("http://[::1]:8000").is_ok());
 }
 
-async fn exit(url: &str) -> ProbeExit {
-    let timeouts = ProbeTimeouts { connect: Duration::from_secs(20), answer: Duration::from_secs(20) };
-    probe(url, timeouts).await.exit
-}
-
-#[tokio::test]
-async fn the_probe_exits_by_what_comes_back() {
-    let mut server = HttpServer::start().unwrap();
-    let url = server.url();
-    for path in ["/status/200", "/status/204", "/bytes/1000", "/echo?x=y"] {
-        assert_eq!(exit(&format!("{url}{path}")).await, ProbeExit::Healthy, "{path}");
-    }
-    for path in ["/status/301", "/status/404", "/status/500", "/status/503", "/nothing"] {
-        assert_eq!(exit(&format!("{url}{path}")).await, ProbeExit::Unhealthy, "{path}");
-    }
-    assert_eq!(exit(&format!("{url}/broken?after=1")).await, ProbeExit::CallFailed);
-    assert_eq!(exit(&says(b"nonsense\r\n\r\n")).await, ProbeExit::CallFailed);
-    for url in ["", "x", "https://127.0.0.1/", "http://a:b@127.0.0.1/"] {
-        assert_eq!(exit(url).await, ProbeExit::InvalidArguments, "{url}");
-    }
-    let reply = probe(&format!("{url}/status/503"), ProbeTimeouts::default()).await;
-    assert_eq!(reply.text, "503 Service Unavailable");
-    server.kill().unwrap();
-    assert_eq!(exit(&format!("{url}/status/200")).await, ProbeExit::ConnectionFailed);
-}
-
-#[tokio::test]
-async fn the_probe_has_a_deadline_for_the_connection_and_one_for_the_answer() {
-    assert_eq!(ProbeTimeouts::default().connect, Duration::from_secs(1));
-    assert_eq!(ProbeTimeouts::default().answer, Duration::from_secs(1));
-    let mut server = HttpServer::start().unwrap();
-    let url = format!("{}/status/200", server.url());
-    let soon = ProbeTimeouts { answer: Duration::from_millis(50), ..ProbeTimeouts::default() };
-
-    let proxy = FaultProxy::start(server.addr()).unwrap();
-    proxy.set(Fault::BlackHole);
-    let reply = probe(&format!("{}/status/200", server.url_at(proxy.addr())), soon).await;
-    assert_eq!((reply.exit, reply.text.as_str()), (ProbeExit::CallFailed, "no answer: none within 50ms"));
-
-    server.stop().unwrap();
-    let reply = probe(&url, soon).await;
-    assert_eq!((reply.exit, reply.text.as_str()), (ProbeExit::CallFailed, "no answer: none within 50ms"));
-
-    let (_listener, _crowd, url) = crowded();
-    let soon = ProbeTimeouts { connect: Duration::from_millis(50), ..ProbeTimeouts::default() };
-    let reply = probe(&url, soon).await;
-    assert_eq!(reply.exit, ProbeExit::ConnectionFailed, "{reply}");
-    assert!(reply.text.ends_with("none within 50ms"), "{reply}");
-}
-
-/// A listener whose queue is full, so that no connection comes about.
-fn crowded() -> (tokio::net::TcpListener, Vec<std::net::TcpStream>, String) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let connect = || std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok();
-    let crowd: Vec<_> = std::iter::from_fn(connect).take(100).collect();
-    (listener, crowd, format!("http://{addr}/"))
-}
-
 #[test]
-fn outside_of_a_runtime_the_probe_says_so() {
-    let mut probe = std::pin::pin!(probe("http://127.0.0.1:1/", ProbeTimeouts::default()));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(reply) = probe.as_mut().poll(&mut cx) else { panic!("it waits") };
-    assert_eq!(reply.exit, ProbeExit::ConnectionFailed);
-    assert!(reply.text.contains("no tokio runtime"), "{reply}");
+fn a_run_waits_for_the_lookup_that_an_earlier_one_left_behind() {
+    let server = HttpServer::start().unwrap();
+    let url = format!("http://localhost:{}/status/200", server.port());
+    // Lookups are made by its only thread for what blocks, one after the other.
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(1).build().unwrap();
+    let ((first, blocks_first), (second, blocks_second)) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(move || blocks_first.recv());
+        let health = manager(check(&url).unwrap(), Duration::from_secs(60), Duration::from_secs(1));
+        let cut = once(&health, "a run that is cut off", |check| check.last.is_some()).await;
+        assert_eq!(cut.reason, Reason::TimedOut);
+        // Another lookup would have to wait for this.
+        tokio::task::spawn_blocking(move || blocks_second.recv());
+        drop(first);
+        let next = health.check_now("llm").await.unwrap();
+        assert_eq!((next.runs, next.status), (cut.runs + 1, Status::Healthy));
+    });
+    drop(second);
 }

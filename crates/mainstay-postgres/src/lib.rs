@@ -63,6 +63,8 @@ mod verdict;
 pub use connection::GuardedConnection;
 pub use error::{ConnectionGivenUp, DeadlineExpired, WaitedFor, rejected, timed_out};
 pub use figures::PoolFigures;
+#[cfg(feature = "health")]
+pub use mainstay_health;
 pub use pool::{Deadlines, GuardedPool};
 pub use settings::default_settings;
 pub use sqlx;

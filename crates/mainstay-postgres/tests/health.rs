@@ -10,11 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ground::{PATIENCE, failures, guard, pool, resilient, server, server_with, shared, tolerant, until};
+use http::Request;
 use mainstay_breaker::{Breaker, Clock, State};
-use mainstay_health::{Check, CheckReport, ErrorClass, HealthManager, Reason, Shared, Status};
+use mainstay_postgres::mainstay_health::http::{DetailsPolicy, Endpoint, HealthService};
+use mainstay_postgres::mainstay_health::{
+    Check, CheckReport, ErrorClass, HealthManager, Reason, Shared, Status,
+};
 use mainstay_postgres::sqlx::{self, Connection, Executor, PgConnection};
 use mainstay_postgres::{GuardedPool, health};
-use mainstay_testkit::{Fault, FaultProxy};
+use mainstay_testkit::{Fault, FaultProxy, PostgresServer};
+use tower_service::Service;
 
 const INTERVAL: Duration = Duration::from_millis(800);
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -266,15 +271,7 @@ async fn a_server_without_room_is_overloaded() {
 
 #[tokio::test]
 async fn a_wrong_password_is_unauthorized_and_nothing_secret_leaves() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let hba = dir.path().join("pg_hba.conf");
-    fs::write(&hba, "host all postgres all trust\nhost all all all scram-sha-256\n").unwrap();
-    fs::set_permissions(&hba, fs::Permissions::from_mode(0o644)).unwrap();
-    let server = server_with(&[("hba_file", hba.to_str().unwrap())]);
-    let mut admin = PgConnection::connect(&server.url()).await.unwrap();
-    admin.execute("CREATE ROLE mallory LOGIN PASSWORD 'correct'").await.unwrap();
-
+    let (_dir, server) = wary().await;
     let db = tolerant(&format!("postgres://mallory:hunter2@{}/postgres", server.addr()), 2);
     let health = run(patient(&db));
     let report = ask(&health).await;
@@ -286,6 +283,75 @@ async fn a_wrong_password_is_unauthorized_and_nothing_secret_leaves() {
     for secret in ["hunter2", "mallory", "127.0.0.1", "correct", &server.port().to_string()] {
         assert!(!json.contains(secret), "{secret} in {json}");
     }
+}
+
+/// What every endpoint answers, in every form.
+async fn bodies(health: &HealthManager, policy: DetailsPolicy) -> Vec<String> {
+    let mut probes = HealthService::new(health).details(policy);
+    let mut bodies = Vec::new();
+    for endpoint in Endpoint::ALL {
+        for query in ["", "?verbose", "?verbose&exclude=nobody"] {
+            for accept in ["*/*", "application/json", "application/health+json"] {
+                let request = Request::get(format!("{}{query}", endpoint.path())).header("accept", accept);
+                let response = probes.call(request.body(()).unwrap()).await.unwrap();
+                bodies.push(String::from_utf8(response.body().as_bytes().to_vec()).unwrap());
+            }
+        }
+    }
+    bodies
+}
+
+/// A text as JSON has it, without its quotes.
+fn as_json(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    json[1..json.len() - 1].to_owned()
+}
+
+/// Of what a run found, its text is for those whom a policy allows, and for nobody else; so is each secret. `private` is what
+/// the text must hold, so that there is something to keep.
+async fn keeps(health: &HealthManager, private: &str, secrets: &[&str]) {
+    let found = ask(health).await;
+    let text = text(&found);
+    assert!(text.contains(private), "nothing private: {text}");
+    let secrets = secrets.iter().copied().chain([private, &*text]);
+    for body in bodies(health, DetailsPolicy::default()).await {
+        for secret in secrets.clone() {
+            assert!(!body.contains(secret) && !body.contains(&as_json(secret)), "{secret} in {body}");
+        }
+    }
+    let told = bodies(health, DetailsPolicy::Always).await;
+    let told = told.iter().filter(|body| body.contains(&as_json(&text))).count();
+    // `/health/detailed` in each of its forms, and all others as `application/health+json`.
+    assert_eq!(told, 3 * (3 + Endpoint::ALL.len() - 1));
+}
+
+#[tokio::test]
+async fn the_drivers_words_reach_no_endpoint_unless_a_policy_allows_it() {
+    let (_dir, server) = wary().await;
+    let addr = server.addr();
+    for (at, class_is, private) in [
+        (addr.to_string(), ErrorClass::Unauthorized, "\"mallory\""),
+        ("127.0.0.1:1".to_owned(), ErrorClass::ConnectionRefused, "os error"),
+        ("secret-host.invalid:5432".to_owned(), ErrorClass::NameNotResolved, "lookup"),
+    ] {
+        let health = run(patient(&tolerant(&format!("postgres://mallory:hunter2@{at}/postgres"), 2)));
+        let found = ask(&health).await;
+        assert_eq!(class(&found), Some(class_is), "{}", text(&found));
+        keeps(&health, private, &["mallory", "hunter2", "127.0.0.1", "secret-host"]).await;
+    }
+}
+
+/// A server that asks everybody but its own user for a password, which is `correct` for `mallory`.
+async fn wary() -> (tempfile::TempDir, PostgresServer) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let hba = dir.path().join("pg_hba.conf");
+    fs::write(&hba, "host all postgres all trust\nhost all all all scram-sha-256\n").unwrap();
+    fs::set_permissions(&hba, fs::Permissions::from_mode(0o644)).unwrap();
+    let server = server_with(&[("hba_file", hba.to_str().unwrap())]);
+    let mut admin = PgConnection::connect(&server.url()).await.unwrap();
+    admin.execute("CREATE ROLE mallory LOGIN PASSWORD 'correct'").await.unwrap();
+    (dir, server)
 }
 
 #[tokio::test]

@@ -104,6 +104,8 @@ mod verdict;
 pub use error::{DeadlinePassed, rejected, rejected_in, timed_out, timed_out_in};
 pub use guarded::{DEFAULT_DEADLINE, Guarded, Judge, WithDeadline};
 pub use mainstay_breaker::{Breaker, RejectReason, Rejected, Settings, Verdict};
+#[cfg(feature = "health")]
+pub use mainstay_health;
 pub use redis;
 pub use settings::default_settings;
 pub use verdict::verdict;

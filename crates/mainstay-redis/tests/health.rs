@@ -9,13 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::Request;
 use mainstay_breaker::{Breaker, OpenFor, State, Trip};
-use mainstay_health::{Check, CheckReport, Clock, ErrorClass, HealthManager, Probe, Reason, Shared, Status};
+use mainstay_redis::mainstay_health::http::{DetailsPolicy, Endpoint, HealthService};
+use mainstay_redis::mainstay_health::{
+    Check, CheckReport, Clock, ErrorClass, HealthManager, Probe, Reason, Shared, Status,
+};
 use mainstay_redis::redis::aio::ConnectionLike;
 use mainstay_redis::redis::{Client, Cmd, Pipeline, RedisError, RedisFuture, Value};
-use mainstay_redis::{Guarded, health};
+use mainstay_redis::{Guarded, health, redis};
 use mainstay_testkit::{Fault, FaultProxy, RedisServer};
 use real::*;
+use tower_service::Service;
 
 const INTERVAL: Duration = Duration::from_millis(800);
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -325,6 +330,68 @@ async fn a_wrong_password_is_unauthorized_and_nothing_secret_leaves() {
     assert!(json.contains("unauthorized"), "{json}");
     for secret in ["hunter2", "mallory", "127.0.0.1", "right", &server.port().to_string()] {
         assert!(!json.contains(secret), "{secret} in {json}");
+    }
+}
+
+/// What every endpoint answers, in every form.
+async fn bodies(health: &HealthManager, policy: DetailsPolicy) -> Vec<String> {
+    let mut probes = HealthService::new(health).details(policy);
+    let mut bodies = Vec::new();
+    for endpoint in Endpoint::ALL {
+        for query in ["", "?verbose", "?verbose&exclude=nobody"] {
+            for accept in ["*/*", "application/json", "application/health+json"] {
+                let request = Request::get(format!("{}{query}", endpoint.path())).header("accept", accept);
+                let response = probes.call(request.body(()).unwrap()).await.unwrap();
+                bodies.push(String::from_utf8(response.body().as_bytes().to_vec()).unwrap());
+            }
+        }
+    }
+    bodies
+}
+
+/// A text as JSON has it, without its quotes.
+fn as_json(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    json[1..json.len() - 1].to_owned()
+}
+
+/// Of what a run found, its text is for those whom a policy allows, and for nobody else; so is each secret. `private` is what
+/// the text must hold, so that there is something to keep.
+async fn keeps(health: &HealthManager, private: &str, secrets: &[&str]) {
+    let found = ask(health).await;
+    let text = text(&found);
+    assert!(text.contains(private), "nothing private: {text}");
+    let secrets = secrets.iter().copied().chain([private, &*text]);
+    for body in bodies(health, DetailsPolicy::default()).await {
+        for secret in secrets.clone() {
+            assert!(!body.contains(secret) && !body.contains(&as_json(secret)), "{secret} in {body}");
+        }
+    }
+    let told = bodies(health, DetailsPolicy::Always).await;
+    let told = told.iter().filter(|body| body.contains(&as_json(&text))).count();
+    // `/health/detailed` in each of its forms, and all others as `application/health+json`.
+    assert_eq!(told, 3 * (3 + Endpoint::ALL.len() - 1));
+}
+
+#[tokio::test]
+async fn the_drivers_words_reach_no_endpoint_unless_a_policy_allows_it() {
+    let server = RedisServer::start_with(&["--requirepass", "right"]).unwrap();
+    let addr = server.addr();
+    let mut admin = multiplexed(&format!("redis://:right@{addr}/")).await;
+    let user = ["mallory", "on", ">hunter2", "+info", "+hello", "+client"];
+    let _: () = redis::cmd("ACL").arg("SETUSER").arg(&user).query_async(&mut admin).await.unwrap();
+
+    let (refuses, nobody) = (format!("127.0.0.1:{DEAD_PORT}"), "secret-host.invalid:6379");
+    for (url, class_is, private) in [
+        (format!("redis://mallory:wrong-one@{addr}/"), ErrorClass::Unauthorized, "Password authentication"),
+        (format!("redis://mallory:hunter2@{addr}/"), ErrorClass::Unauthorized, "permissions to run"),
+        (format!("redis://mallory:hunter2@{refuses}/"), ErrorClass::ConnectionRefused, "os error"),
+        (format!("redis://mallory:hunter2@{nobody}/"), ErrorClass::NameNotResolved, "lookup"),
+    ] {
+        let health = run(patient(health::check_client(Client::open(url).unwrap(), tolerant())));
+        let found = ask(&health).await;
+        assert_eq!(class(&found), Some(class_is), "{}", text(&found));
+        keeps(&health, private, &["mallory", "hunter2", "wrong-one", "127.0.0.1", "secret-host"]).await;
     }
 }
 

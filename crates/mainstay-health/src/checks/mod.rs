@@ -28,6 +28,8 @@ mod cgroup;
 mod disk;
 #[cfg(feature = "system")]
 mod files;
+#[cfg(feature = "tcp")]
+mod lookup;
 #[cfg(feature = "system")]
 mod memory;
 mod runtime;
@@ -36,6 +38,8 @@ mod tcp;
 
 #[cfg(all(feature = "system", unix))]
 pub use disk::disk_space;
+#[cfg(feature = "tcp")]
+pub use lookup::Lookup;
 #[cfg(feature = "system")]
 pub use memory::{memory, memory_at};
 pub use runtime::runtime_lag;

@@ -1,11 +1,8 @@
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 
+use super::Lookup;
 use crate::{CheckError, ErrorClass, IntoProbe, Probe};
 
 /// Connects to an address, and closes the connection. The other side sees a client that says nothing.
@@ -20,47 +17,24 @@ use crate::{CheckError, ErrorClass, IntoProbe, Probe};
 ///
 /// An address without a port is [`Other`](ErrorClass::Other), at each run.
 pub fn tcp(addr: impl Into<String>) -> Probe {
-    let target = Arc::new(Target { addr: addr.into(), lookup: Mutex::default() });
+    let lookup = Arc::new(Lookup::new(addr));
     let probe = move || {
-        let target = target.clone();
-        async move { target.connect().await }
+        let lookup = lookup.clone();
+        async move { connect(&lookup).await }
     };
     probe.into_probe()
 }
 
-struct Target {
-    addr: String,
-    /// A lookup that is under way.
-    lookup: Mutex<Option<JoinHandle<io::Result<Vec<SocketAddr>>>>>,
-}
-
-impl Target {
-    async fn connect(&self) -> Result<(), CheckError> {
-        let connected = match self.resolve().await {
-            Ok(addrs) => TcpStream::connect(&*addrs).await,
-            Err(error) => Err(error),
-        };
-        match connected {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let text = format_args!("{}: {error}", self.addr);
-                Err(CheckError::new(ErrorClass::of(&error), text))
-            }
+async fn connect(lookup: &Lookup) -> Result<(), CheckError> {
+    let connected = match lookup.addrs().await {
+        Ok(addrs) => TcpStream::connect(&*addrs).await,
+        Err(error) => Err(error),
+    };
+    match connected {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = format_args!("{}: {error}", lookup.addr());
+            Err(CheckError::new(ErrorClass::of(&error), text))
         }
-    }
-
-    async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(addr) = self.addr.parse() {
-            return Ok(vec![addr]);
-        }
-        // A run that is cut off here leaves the lookup where it is, for the next one.
-        let mut place = self.lookup.lock().await;
-        let lookup = place.get_or_insert_with(|| {
-            let addr = self.addr.clone();
-            tokio::spawn(async move { Ok(lookup_host(addr).await?.collect()) })
-        });
-        let found = lookup.await;
-        *place = None;
-        found.map_err(io::Error::other)?
     }
 }

@@ -26,7 +26,7 @@ pub(crate) async fn read<B: Body>(body: B) -> Result<(), B::Error> {
 /// What a run found.
 pub(crate) fn outcome(answer: Result<StatusCode, CheckError>) -> CheckOutcome {
     let (status, error) = match answer {
-        Err(error) => return failed(error),
+        Err(error) => return CheckOutcome::failed(error),
         Ok(status) if status.is_success() => (status, None),
         Ok(status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)) => {
             (status, Some(ErrorClass::Overloaded))
@@ -34,9 +34,5 @@ pub(crate) fn outcome(answer: Result<StatusCode, CheckError>) -> CheckOutcome {
         Ok(status) => (status, Some(ErrorClass::BadAnswer)),
     };
     let error = error.map(|class| CheckError::new(class, format_args!("it answers {status}")));
-    error.map_or_else(CheckOutcome::healthy, failed).detail("http_status", status.as_u16())
-}
-
-fn failed(error: CheckError) -> CheckOutcome {
-    CheckOutcome::failed(error.clone()).error(error)
+    error.map_or_else(CheckOutcome::healthy, CheckOutcome::failed).detail("http_status", status.as_u16())
 }

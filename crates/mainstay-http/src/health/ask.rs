@@ -14,9 +14,9 @@ use super::target::Target;
 /// Who asks.
 pub(crate) const AGENT: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
 
-/// Makes a connection.
+/// Makes a connection, to the first of the addresses that lets us.
 pub(crate) async fn connect(target: &Target) -> io::Result<TcpStream> {
-    TcpStream::connect((target.host.as_str(), target.port)).await
+    TcpStream::connect(&*target.lookup.addrs().await?).await
 }
 
 /// Asks over a connection that nobody else uses. It spawns nothing: if this is dropped, the connection is closed.

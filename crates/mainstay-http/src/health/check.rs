@@ -1,5 +1,6 @@
 use std::fmt::Display;
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use http::header::USER_AGENT;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
@@ -12,13 +13,14 @@ use super::target::{Target, absolute};
 use super::{answer, ask};
 
 /// Asks an endpoint with GET, over a new connection each time, without a breaker. Plain HTTP/1.1 only. It needs a tokio
-/// runtime with I/O, which is where the manager runs its checks.
+/// runtime with I/O, which is where the manager runs its checks. A name is resolved anew at each run, by one
+/// [`Lookup`](mainstay_health::checks::Lookup) at a time.
 ///
 /// # Errors
 ///
 /// A [`ConfigError`] for a URL that is none, lacks a host, holds credentials, or does not begin with `http://`.
 pub fn check(url: &str) -> Result<Probe, ConfigError> {
-    let target = Target::new(url)?;
+    let target = Arc::new(Target::new(url)?);
     let run = move || {
         let target = target.clone();
         async move { answer::outcome(alone(&target).await) }
@@ -33,6 +35,10 @@ async fn alone(target: &Target) -> Result<StatusCode, CheckError> {
 
 /// Asks an endpoint with GET through a client of yours: any tower service over `http::Request`, such as hyper-util's client,
 /// behind an [`HttpLayer`](crate::HttpLayer) or not. Each run takes a clone.
+///
+/// It finds what the client's own requests find. Over HTTP/2 they share a connection that no time-out of theirs closes: one
+/// whose packets were swallowed stays silent after the network is well again. Let the client send pings, also while it is idle
+/// (hyper-util's `http2_keep_alive_interval` and `http2_keep_alive_while_idle`), or ask with [`check`], which connects anew.
 ///
 /// ```
 /// use http_body_util::Empty;
@@ -91,6 +97,8 @@ where
 
 /// Asks an endpoint with GET through reqwest: a [`GuardedClient`](crate::GuardedClient), a `reqwest::Client`, or any tower
 /// service between them. Redirects are followed as the client is told to.
+///
+/// Over HTTP/2 the caveat of [`check_with`] holds; reqwest's names are the same.
 ///
 /// # Errors
 ///

@@ -1,14 +1,13 @@
 use http::Uri;
 use http::uri::Scheme;
 use mainstay_health::ConfigError;
+use mainstay_health::checks::Lookup;
 
 /// Where a plain connection goes, and what is asked there.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) uri: Uri,
-    /// As a resolver takes it: an IPv6 address without its brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) lookup: Lookup,
 }
 
 /// An absolute URL.
@@ -32,9 +31,8 @@ impl Target {
             let rule = "must begin with http://; other schemes need a client";
             return Err(ConfigError::new("url", format_args!("{url:?}"), rule));
         }
-        let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
-        let port = uri.port_u16().unwrap_or(80);
-        Ok(Self { uri, host, port })
+        let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80));
+        let lookup = Lookup::new(format!("{host}:{port}"));
+        Ok(Self { uri, lookup })
     }
 }
