@@ -49,6 +49,6 @@ pub use name::Name;
 pub use open_for::OpenFor;
 pub use registry::{Kind, Registered, Registry};
 pub use sleep::Sleep;
-pub use source::{Bell, Condition, StateSource, Watch};
+pub use source::{Bell, Condition, StateSource, Watch, Weight};
 pub use stripe::{Row, Rows, Striped, StripedCounter, stripe_slot};
 pub use verdict::{Classified, Verdict};

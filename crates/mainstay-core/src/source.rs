@@ -20,6 +20,19 @@ pub enum Condition {
     Down,
 }
 
+/// What sort of evidence it is that something is down: which of the counts of a degradation level it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Weight {
+    /// A breaker that keeps traffic away.
+    Breaker,
+    /// A critical check that fails.
+    Critical,
+    /// A check that fails and is not critical.
+    NonCritical,
+}
+
 /// Something whose condition others act on: a breaker, a check, a level. This is how the members meet without
 /// importing each other.
 ///
@@ -44,6 +57,14 @@ pub trait StateSource: Send + Sync {
 
     /// The clock that [`next_change`](Self::next_change) is told in.
     fn clock(&self) -> Clock;
+
+    /// Names everything that is down now. A source that stands for one thing names itself, as a breaker, while it is
+    /// [`Condition::Down`]; one that knows of several, such as a health manager, names each of them.
+    fn down(&self, name: &mut dyn FnMut(Name, Weight)) {
+        if self.condition() == Condition::Down {
+            name(self.name(), Weight::Breaker);
+        }
+    }
 }
 
 /// The sending side of a [`Watch`]: rung at every change.

@@ -63,6 +63,7 @@ mod shutdown;
 #[cfg(feature = "signal")]
 mod signals;
 mod slot;
+mod source;
 mod state;
 mod status;
 mod threads;

@@ -1,10 +1,12 @@
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mainstay_core::{Bell, Clock, Condition, Kind as RegistryKind, Name, Registered, StateSource, Watch};
+use mainstay_core::{
+    Bell, Clock, Condition, Kind as RegistryKind, Name, Registered, StateSource, Watch, Weight,
+};
 use tokio::sync::Notify;
 
 use crate::check::Classifier;
@@ -26,6 +28,7 @@ pub(crate) struct Slot {
     pub(crate) freed: Notify,
     nudge: Notify,
     condition: AtomicU8,
+    critical: AtomicBool,
     /// When the condition is too old to be believed.
     stale_at: AtomicU64,
     clock: OnceLock<Clock>,
@@ -48,6 +51,7 @@ impl Slot {
             freed: Notify::new(),
             nudge: Notify::new(),
             condition: AtomicU8::new(RECOVERING),
+            critical: AtomicBool::new(false),
             stale_at: AtomicU64::new(u64::MAX),
             clock: OnceLock::new(),
         }
@@ -98,6 +102,7 @@ impl Slot {
             (Status::Unhealthy, Reason::Blocked) | (Status::Unknown, _) => RECOVERING,
             (Status::Unhealthy, _) => DOWN,
         };
+        self.critical.store(report.critical, Ordering::Release);
         self.condition.store(condition, Ordering::Release);
         self.stale_at.store(nanos(report.stale_at), Ordering::Release);
     }
@@ -145,6 +150,13 @@ impl StateSource for Slot {
 
     fn clock(&self) -> Clock {
         self.clock.get().cloned().unwrap_or_default()
+    }
+
+    fn down(&self, name: &mut dyn FnMut(Name, Weight)) {
+        if self.condition() == Condition::Down {
+            let critical = self.critical.load(Ordering::Acquire);
+            name(self.name, if critical { Weight::Critical } else { Weight::NonCritical });
+        }
     }
 }
 

@@ -27,6 +27,7 @@
 //! | module | feature | what it is |
 //! | --- | --- | --- |
 //! | [`breaker`] | `breaker` (default) | circuit breakers: plain, async, tower layers, keyed sets |
+//! | [`degrade`] | `degrade` (default) | levels with their causes; modes, behaviours and partial results by level; runs on tokio |
 //! | [`health`] | `health` (default) | checks, readiness that knows what is shared, probes, graceful shutdown; runs on tokio |
 //!
 //! `tower` (default) adds the tower layers, `tracing` (default) the events, `tokio` the clock of tokio, `serde` settings
@@ -44,6 +45,9 @@ pub use mainstay_core::{
     Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, NoRuntime,
     OpenFor, Registry, StateSource, Verdict, Watch,
 };
+#[cfg(feature = "degrade")]
+#[doc(inline)]
+pub use mainstay_degrade as degrade;
 #[cfg(feature = "health")]
 #[doc(inline)]
 pub use mainstay_health as health;
@@ -53,6 +57,8 @@ pub mod prelude {
     #[cfg(feature = "breaker")]
     pub use mainstay_breaker::{Breaker, BreakerError, HalfOpen, State, Trip, Window};
     pub use mainstay_core::{Clock, OpenFor, Verdict};
+    #[cfg(feature = "degrade")]
+    pub use mainstay_degrade::{Behavior, DegradationManager, Level};
     #[cfg(feature = "health")]
     pub use mainstay_health::{Check, HealthManager, Shutdown};
 

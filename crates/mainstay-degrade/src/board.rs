@@ -1,0 +1,234 @@
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use mainstay_core::{Bell, Clock, Name, StateSource, Weight};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::judge::{Figures, Judge, Judgement};
+use crate::{Assessment, Cause, DownDependency, Level, Signal, What};
+
+/// Where all inputs meet: the judge behind one lock, and what is published of it.
+pub(crate) struct Board {
+    pub(crate) clock: Clock,
+    pub(crate) sources: Vec<Arc<dyn StateSource>>,
+    pub(crate) signals: Vec<(Name, Signal)>,
+    /// The longest time between two looks at what cannot be watched.
+    pub(crate) check_interval: Duration,
+    /// The level alone: one load for who needs no more.
+    level: AtomicU8,
+    assessment: ArcSwap<Assessment>,
+    pub(crate) changes: Arc<Bell>,
+    /// Wakes the keeper, when something will change by time before it wanted to look.
+    pub(crate) keeper: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    judge: Judge,
+    /// Since when each dependency is down.
+    down: Vec<DownDependency>,
+    pin: Option<Pin>,
+    next_look: Duration,
+    tasks: Vec<AbortHandle>,
+}
+
+/// The operator's hand.
+#[derive(Clone, Copy, Debug)]
+struct Pin {
+    level: Level,
+    since: Duration,
+    until: Duration,
+}
+
+impl Board {
+    pub(crate) fn new(
+        clock: Clock,
+        sources: Vec<Arc<dyn StateSource>>,
+        signals: Vec<(Name, Signal)>,
+        judge: Judge,
+        check_interval: Duration,
+    ) -> Arc<Self> {
+        let now = clock.now();
+        let first = Assessment {
+            level: Level::None,
+            since: now,
+            since_wall: clock.wall(now),
+            epoch: 0,
+            causes: Vec::new(),
+            down: Vec::new(),
+        };
+        let state = State { judge, down: Vec::new(), pin: None, next_look: Duration::MAX, tasks: Vec::new() };
+        Arc::new(Self {
+            clock,
+            sources,
+            signals,
+            check_interval,
+            level: AtomicU8::new(0),
+            assessment: ArcSwap::from_pointee(first),
+            changes: Bell::new(),
+            keeper: Notify::new(),
+            state: Mutex::new(state),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn level(&self) -> Level {
+        Level::from_number(self.level.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn assessment(&self) -> Arc<Assessment> {
+        self.assessment.load_full()
+    }
+
+    /// Looks at every input, and publishes what follows. Returns when to look again.
+    pub(crate) fn look(&self) -> Duration {
+        // Sources are the user's: they are asked while no lock is held.
+        let mut down: Vec<(Name, Weight)> = Vec::new();
+        for source in &self.sources {
+            source.poll();
+            source.down(&mut |name, weight| down.push((name, weight)));
+        }
+        down.sort_unstable();
+        down.dedup();
+        let signals = self.signals.iter().map(|(name, signal)| signal.figure(*name)).collect();
+        self.change(|state, now| {
+            let since = |name: Name, weight: Weight| {
+                let known = state.down.iter().find(|known| known.name == name && known.weight == weight);
+                known.map_or(now, |known| known.since)
+            };
+            state.down = down
+                .iter()
+                .map(|(name, weight)| DownDependency {
+                    name: *name,
+                    weight: *weight,
+                    since: since(*name, *weight),
+                })
+                .collect();
+            Some(Figures { down: state.down.clone(), signals })
+        })
+    }
+
+    /// Pins the level until then, or lets it go.
+    pub(crate) fn pin(&self, pin: Option<(Level, Duration)>) {
+        self.change(|state, now| {
+            state.pin = pin.map(|(level, time)| Pin { level, since: now, until: now.saturating_add(time) });
+            None
+        });
+        self.look();
+    }
+
+    /// Changes the state, judges by new figures if there are some, publishes, and then wakes whom it concerns.
+    fn change(&self, change: impl FnOnce(&mut State, Duration) -> Option<Figures>) -> Duration {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let Some(figures) = change(&mut state, now) else { return state.next_look };
+        let Judgement { level, mut causes, next_change } = state.judge.judge(now, &figures);
+        let mut level = level;
+        let mut next = now.saturating_add(self.check_interval).min(next_change.unwrap_or(Duration::MAX));
+        state.pin = state.pin.filter(|pin| now < pin.until);
+        if let Some(pin) = state.pin {
+            level = pin.level;
+            next = next.min(pin.until);
+            causes.insert(0, pin.cause());
+        }
+        let before = self.assessment.load();
+        let differs = before.level != level || before.causes != causes || before.down != state.down;
+        let rises = next < state.next_look;
+        state.next_look = next;
+        if differs {
+            let since = if before.level == level { before.since } else { now };
+            let assessment = Assessment {
+                level,
+                since,
+                since_wall: self.clock.wall(since),
+                epoch: before.epoch + 1,
+                causes,
+                down: state.down.clone(),
+            };
+            let event = (before.level, assessment.level, assessment.worst().map(ToString::to_string));
+            drop(before);
+            self.assessment.store(Arc::new(assessment));
+            self.level.store(level.as_number(), Ordering::Release);
+            drop(state);
+            self.changes.ring();
+            log(event);
+        } else {
+            drop(before);
+            drop(state);
+        }
+        if rises {
+            self.keeper.notify_one();
+        }
+        next
+    }
+
+    /// Watches every input on a runtime.
+    pub(crate) fn start(self: &Arc<Self>, runtime: &Handle) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.tasks.is_empty() {
+            return;
+        }
+        let keeper = runtime.spawn(crate::watch::keep(self.clone()));
+        state.tasks.push(keeper.abort_handle());
+        for source in &self.sources {
+            let task = runtime.spawn(crate::watch::source(self.clone(), source.clone()));
+            state.tasks.push(task.abort_handle());
+        }
+        for (_, signal) in &self.signals {
+            let task = runtime.spawn(crate::watch::signal(self.clone(), signal.clone()));
+            state.tasks.push(task.abort_handle());
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        let tasks = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut state.tasks)
+        };
+        tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Pin {
+    fn cause(&self) -> Cause {
+        let figure = f64::from(self.level.as_number());
+        let Self { level, since, .. } = *self;
+        Cause {
+            level,
+            what: What::Pinned,
+            figure,
+            threshold: figure,
+            by: Vec::new(),
+            since,
+            over_since: None,
+        }
+    }
+}
+
+fn log((from, to, cause): (Level, Level, Option<String>)) {
+    #[cfg(feature = "tracing")]
+    if from != to {
+        let (from, to, cause) = (from.as_str(), to.as_str(), cause.as_deref());
+        macro_rules! event {
+            ($level:ident) => {
+                tracing::$level!(
+                    name: "degradation_level", target: "mainstay", from, to, cause, "the degradation level changed"
+                )
+            };
+        }
+        if to == "none" { event!(info) } else { event!(warn) }
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (from, to, cause);
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("level", &self.level()).finish_non_exhaustive()
+    }
+}

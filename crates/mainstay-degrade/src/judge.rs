@@ -1,0 +1,146 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mainstay_core::Name;
+
+use crate::{Cause, DownDependency, Level, Thresholds, What};
+
+/// What is known at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) down: Vec<DownDependency>,
+    pub(crate) signals: Vec<SignalFigure>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignalFigure {
+    pub(crate) name: Name,
+    pub(crate) value: f64,
+    /// From which value on each level is reached, from minor to severe.
+    pub(crate) thresholds: [Option<f64>; 3],
+}
+
+/// Makes levels of figures, and remembers for how long each threshold was reached, and when it last was.
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    pub(crate) thresholds: Thresholds,
+    /// How long each level is held after its last threshold is no longer reached, from minor to severe.
+    pub(crate) relax_after: [Duration; 3],
+    reached: BTreeMap<Threshold, Cause>,
+}
+
+/// One threshold: of one level, for one figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Threshold {
+    what: What,
+    signal: Option<Name>,
+    level: Level,
+}
+
+/// A level and its causes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Judgement {
+    pub(crate) level: Level,
+    /// The worst first; one for each figure.
+    pub(crate) causes: Vec<Cause>,
+    /// When it changes by time alone.
+    pub(crate) next_change: Option<Duration>,
+}
+
+impl Judge {
+    pub(crate) fn new(thresholds: Thresholds, relax_after: [Duration; 3]) -> Self {
+        Self { thresholds, relax_after, reached: BTreeMap::new() }
+    }
+
+    /// The level now: the worst that was reached at any instant of the last `relax_after`.
+    pub(crate) fn judge(&mut self, now: Duration, figures: &Figures) -> Judgement {
+        let mut reached = self.reached_by(figures);
+        for (threshold, cause) in &mut self.reached {
+            match reached.remove(threshold) {
+                Some(again) => {
+                    // After a break it counts from now.
+                    let since = if cause.over_since.is_some() { now } else { cause.since };
+                    *cause = Cause { since, ..again };
+                }
+                None => cause.over_since = cause.over_since.or(Some(now)),
+            }
+        }
+        self.reached
+            .extend(reached.into_iter().map(|(threshold, cause)| (threshold, Cause { since: now, ..cause })));
+        let relax_after = self.relax_after;
+        let until = |cause: &Cause| {
+            let held =
+                usize::from(cause.level.as_number()).checked_sub(1).and_then(|level| relax_after.get(level));
+            cause.over_since.map(|over| over.saturating_add(held.copied().unwrap_or_default()))
+        };
+        self.reached.retain(|_, cause| until(cause).is_none_or(|until| now < until));
+
+        let next_change = self.reached.values().filter_map(until).min();
+        // Of each figure the worst level; they are in the order of figure and level.
+        let mut causes: Vec<Cause> = Vec::new();
+        let mut last: Option<(What, Option<Name>)> = None;
+        for (threshold, cause) in &self.reached {
+            let figure = (threshold.what, threshold.signal);
+            if last == Some(figure) {
+                causes.pop();
+            }
+            causes.push(cause.clone());
+            last = Some(figure);
+        }
+        // The sort is stable, so that causes as bad as each other stay in one order.
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.level));
+        Judgement { level: causes.first().map_or(Level::None, |cause| cause.level), causes, next_change }
+    }
+
+    fn reached_by(&self, figures: &Figures) -> BTreeMap<Threshold, Cause> {
+        use mainstay_core::Weight;
+        let mut reached = BTreeMap::new();
+        let mut reach = |what, signal, level, figure: f64, threshold: f64, by: &[Name]| {
+            if figure >= threshold {
+                let cause = Cause {
+                    level,
+                    what,
+                    figure,
+                    threshold,
+                    by: by.to_vec(),
+                    since: Duration::ZERO,
+                    over_since: None,
+                };
+                reached.insert(Threshold { what, signal, level }, cause);
+            }
+        };
+        let named = |weight: Weight| -> Vec<Name> {
+            let mut names: Vec<Name> =
+                figures.down.iter().filter(|down| down.weight == weight).map(|down| down.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        let counts = [
+            (What::BreakersOpen, named(Weight::Breaker)),
+            (What::CriticalDown, named(Weight::Critical)),
+            (What::NonCriticalDown, named(Weight::NonCritical)),
+        ];
+        for level in Level::DEGRADED {
+            let Some(limits) = self.thresholds.of(level) else { continue };
+            for (what, by) in &counts {
+                let limit = match what {
+                    What::BreakersOpen => limits.breakers_open,
+                    What::CriticalDown => limits.critical_down,
+                    _ => limits.non_critical_down,
+                };
+                if limit > 0 {
+                    reach(*what, None, level, by.len() as f64, f64::from(limit), by);
+                }
+            }
+        }
+        for signal in &figures.signals {
+            for (level, limit) in Level::DEGRADED.into_iter().zip(signal.thresholds) {
+                if let Some(limit) = limit {
+                    reach(What::Signal, Some(signal.name), level, signal.value, limit, &[signal.name]);
+                }
+            }
+        }
+        reached
+    }
+}

@@ -1,0 +1,57 @@
+//! From "something is down" to what this request gets, and why.
+//!
+//! ```
+//! use mainstay_breaker::Breaker;
+//! use mainstay_degrade::{Behavior, DegradationManager};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let llm = Breaker::new("llm_service")?;
+//! let degrade = DegradationManager::builder().watch(&llm).build()?;
+//! degrade.start()?;
+//!
+//! # tokio::task::yield_now().await;
+//! llm.trip();
+//! degrade.subscribe().changed().await;
+//! let decision = degrade.behavior("llm_generation");
+//! assert_eq!(decision.behavior, Behavior::UseCache);
+//! assert_eq!(decision.why(), "llm_service is down");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Inputs: breakers, a health manager and other [`StateSource`]s, [`Signal`]s, an operator's pin.
+//! - [`Level`]: the worst with a threshold reached ([`Thresholds`]); it rises at once and is held for a time. [`Assessment`]: the
+//!   level, each [`Cause`], and what is down.
+//! - Decisions, pure functions of an assessment: [`ModeRules`], [`BehaviorRules`], [`PartialPolicies`].
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod assessment;
+mod behavior;
+mod board;
+mod cause;
+mod judge;
+mod level;
+mod manager;
+mod mode;
+mod partial;
+mod signal;
+mod thresholds;
+mod watch;
+
+pub use assessment::{Assessment, DownDependency};
+pub use behavior::{Behavior, BehaviorDecision, BehaviorReason, BehaviorRules, Refused};
+pub use cause::{Cause, What};
+pub use level::Level;
+pub use mainstay_core::{Clock, ConfigError, ManualClock, Name, NoRuntime, StateSource, Weight};
+pub use manager::{Assessments, DegradationManager, DegradationManagerBuilder};
+pub use mode::{ExecutionMode, Mode, ModeDecision, ModeRules, UnknownMode};
+pub use partial::{Partial, PartialDecision, PartialPolicies, PartialPolicy};
+pub use signal::Signal;
+pub use thresholds::{LevelThresholds, Thresholds};
+
+/// The README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

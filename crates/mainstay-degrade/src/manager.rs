@@ -1,0 +1,333 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{Clock, ConfigError, NoRuntime, StateSource, Watch, check_duration};
+use tokio::runtime::Handle;
+
+use crate::board::Board;
+use crate::judge::Judge;
+use crate::{
+    Assessment, BehaviorDecision, BehaviorRules, ExecutionMode, Level, Mode, ModeDecision, ModeRules,
+    Partial, PartialPolicies, Signal, Thresholds,
+};
+
+/// Knows how much less than usual the service does, why, and what each piece of work gets because of that.
+///
+/// Cheap to clone; all clones are the same manager, which ends with the last of them.
+///
+/// ```
+/// use mainstay_breaker::Breaker;
+/// use mainstay_degrade::{DegradationManager, ExecutionMode, Level};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Breaker::new("redis")?;
+/// let degrade = DegradationManager::builder().watch(&redis).build()?;
+/// degrade.start()?;
+/// assert_eq!(degrade.level(), Level::None);
+///
+/// let mut changes = degrade.subscribe();
+/// # tokio::task::yield_now().await;
+/// redis.trip();
+/// let assessment = changes.changed().await;
+/// println!("{}", assessment.worst().unwrap());        // minor: 1 breakers open (limit 1): redis
+/// assert_eq!(degrade.mode(ExecutionMode::Complex).granted, ExecutionMode::Standard);
+/// # Ok(())
+/// # }
+/// ```
+pub struct DegradationManager<M: Mode = ExecutionMode> {
+    owner: Arc<Owner<M>>,
+}
+
+struct Owner<M: Mode> {
+    board: Arc<Board>,
+    runtime: Option<Handle>,
+    modes: ModeRules<M>,
+    behaviors: BehaviorRules,
+    partial: PartialPolicies,
+}
+
+/// Builds a [`DegradationManager`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct DegradationManagerBuilder<M: Mode = ExecutionMode> {
+    sources: Vec<Arc<dyn StateSource>>,
+    signals: Vec<Signal>,
+    thresholds: Thresholds,
+    relax_after: [Duration; 3],
+    check_interval: Duration,
+    clock: Clock,
+    runtime: Option<Handle>,
+    modes: ModeRules<M>,
+    behaviors: BehaviorRules,
+    partial: PartialPolicies,
+}
+
+/// Waits for the next assessment. Changes between two waits are one.
+pub struct Assessments {
+    board: Arc<Board>,
+    watch: Watch,
+}
+
+// === impl DegradationManagerBuilder ===
+
+impl<M: Mode> DegradationManagerBuilder<M> {
+    /// Watches a breaker, a health manager, or any other source: what it says is down counts at once.
+    pub fn watch<S: StateSource + Clone + 'static>(mut self, source: &S) -> Self {
+        self.sources.push(Arc::new(source.clone()));
+        self
+    }
+
+    /// Watches a signal of your own.
+    pub fn signal(mut self, signal: &Signal) -> Self {
+        self.signals.push(signal.clone());
+        self
+    }
+
+    /// From which figures on each level is reached. Default: see [`Thresholds`].
+    pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
+        self.thresholds = thresholds;
+        self
+    }
+
+    /// How long each level is held after its last threshold is no longer reached: the level is the worst of this time.
+    /// More than zero, at most 365 days. Default: 30 s.
+    pub fn relax_after(mut self, relax_after: Duration) -> Self {
+        self.relax_after = [relax_after; 3];
+        self
+    }
+
+    /// The same for one level. A worse level must not be held for longer than a better one: leaving it leads there.
+    pub fn relax_level_after(mut self, level: Level, relax_after: Duration) -> Self {
+        let index = usize::from(level.as_number()).checked_sub(1);
+        if let Some(held) = index.and_then(|index| self.relax_after.get_mut(index)) {
+            *held = relax_after;
+        }
+        self
+    }
+
+    /// The longest time between two looks at what cannot be watched. More than zero. Default: 30 s.
+    pub fn check_interval(mut self, check_interval: Duration) -> Self {
+        self.check_interval = check_interval;
+        self
+    }
+
+    /// Where time comes from. Default: the monotonic clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The runtime to watch on. Default: the one in which [`DegradationManager::start`] is called.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// A ladder of modes of your own, and its rules. Default: [`ModeRules::seed`].
+    pub fn modes<N: Mode>(self, modes: ModeRules<N>) -> DegradationManagerBuilder<N> {
+        let Self { sources, signals, thresholds, relax_after, check_interval, clock, runtime, .. } = self;
+        let Self { behaviors, partial, .. } = self;
+        DegradationManagerBuilder {
+            sources,
+            signals,
+            thresholds,
+            relax_after,
+            check_interval,
+            clock,
+            runtime,
+            modes,
+            behaviors,
+            partial,
+        }
+    }
+
+    /// What operations do when something is down. Default: [`BehaviorRules::seed`].
+    pub fn behaviors(mut self, behaviors: BehaviorRules) -> Self {
+        self.behaviors = behaviors;
+        self
+    }
+
+    /// How much of a workflow's parts must succeed. Default: [`PartialPolicies::seed`].
+    pub fn partial(mut self, partial: PartialPolicies) -> Self {
+        self.partial = partial;
+        self
+    }
+
+    /// Builds the manager. It watches nothing before it is started.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for the first setting that breaks its documented rule, and for two signals of one name.
+    pub fn build(self) -> Result<DegradationManager<M>, ConfigError> {
+        self.thresholds.validate()?;
+        check_duration("check_interval", self.check_interval)?;
+        for (level, held) in Level::DEGRADED.into_iter().zip(self.relax_after) {
+            check_duration(&format!("relax_after.{level}"), held)?;
+        }
+        let [minor, moderate, severe] = self.relax_after;
+        for (level, held, better) in [(Level::Moderate, moderate, minor), (Level::Severe, severe, moderate)] {
+            if held > better {
+                let field = format!("relax_after.{level}");
+                let rule = "must not be longer than that of a better level";
+                return Err(ConfigError::new(field, format_args!("{held:?}"), rule));
+            }
+        }
+        let mut signals = Vec::with_capacity(self.signals.len());
+        for signal in self.signals {
+            let name = signal.validate()?;
+            if signals.iter().any(|(known, _)| *known == name) {
+                let rule = "must be unique among the signals";
+                return Err(ConfigError::new("signal.name", format_args!("{name:?}"), rule));
+            }
+            signals.push((name, signal));
+        }
+        let judge = Judge::new(self.thresholds, self.relax_after);
+        let board = Board::new(self.clock, self.sources, signals, judge, self.check_interval);
+        let Self { runtime, modes, behaviors, partial, .. } = self;
+        Ok(DegradationManager { owner: Arc::new(Owner { board, runtime, modes, behaviors, partial }) })
+    }
+}
+
+impl<M: Mode> fmt::Debug for DegradationManagerBuilder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DegradationManagerBuilder")
+            .field("sources", &self.sources.len())
+            .field("signals", &self.signals)
+            .field("thresholds", &self.thresholds)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl DegradationManager ===
+
+impl DegradationManager {
+    /// Begins to build a manager with the defaults of the system that this one re-creates.
+    pub fn builder() -> DegradationManagerBuilder {
+        DegradationManagerBuilder {
+            sources: Vec::new(),
+            signals: Vec::new(),
+            thresholds: Thresholds::default(),
+            relax_after: [Duration::from_secs(30); 3],
+            check_interval: Duration::from_secs(30),
+            clock: Clock::monotonic(),
+            runtime: None,
+            modes: ModeRules::seed(),
+            behaviors: BehaviorRules::seed(),
+            partial: PartialPolicies::seed(),
+        }
+    }
+}
+
+impl<M: Mode> DegradationManager<M> {
+    /// Watches the inputs from now on. Does nothing if it does already.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRuntime`] outside of a tokio runtime, if the builder was not given one.
+    pub fn start(&self) -> Result<(), NoRuntime> {
+        let runtime = self.owner.runtime.clone().or_else(|| Handle::try_current().ok());
+        self.owner.board.start(&runtime.ok_or_else(NoRuntime::new)?);
+        Ok(())
+    }
+
+    /// Watches nothing any more; the assessment stays what it was.
+    pub fn stop(&self) {
+        self.owner.board.stop();
+    }
+
+    /// The level: one load.
+    #[inline]
+    pub fn level(&self) -> Level {
+        self.owner.board.level()
+    }
+
+    /// The level with its causes.
+    pub fn assessment(&self) -> Arc<Assessment> {
+        self.owner.board.assessment()
+    }
+
+    /// Reports every change of the assessment.
+    pub fn subscribe(&self) -> Assessments {
+        Assessments { board: self.owner.board.clone(), watch: self.owner.board.changes.watch() }
+    }
+
+    /// Looks at every input now: for what cannot be watched, and for tests.
+    pub fn refresh(&self) {
+        self.owner.board.look();
+    }
+
+    /// Holds the level for a time, whatever the inputs say: an operator's hand. A later pin replaces it.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a time of zero or of more than 365 days.
+    pub fn pin(&self, level: Level, time: Duration) -> Result<(), ConfigError> {
+        check_duration("pin", time)?;
+        self.owner.board.pin(Some((level, time)));
+        Ok(())
+    }
+
+    /// Lets a [pinned](Self::pin) level go.
+    pub fn unpin(&self) {
+        self.owner.board.pin(None);
+    }
+
+    /// Which mode a piece of work gets now.
+    pub fn mode(&self, requested: M) -> ModeDecision<M> {
+        if self.level() == Level::None {
+            return ModeDecision {
+                requested,
+                granted: requested,
+                downgraded: false,
+                level: Level::None,
+                reason: None,
+            };
+        }
+        self.owner.modes.decide(&self.assessment(), requested)
+    }
+
+    /// What an operation does now.
+    pub fn behavior(&self, operation: &str) -> BehaviorDecision {
+        self.owner.behaviors.decide(&self.assessment(), operation)
+    }
+
+    /// How much of a workflow's parts must succeed now.
+    pub fn partial(&self, workflow: &str) -> Partial {
+        self.owner.partial.at(&self.assessment(), workflow)
+    }
+}
+
+impl<M: Mode> Clone for DegradationManager<M> {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone() }
+    }
+}
+
+impl<M: Mode> Drop for Owner<M> {
+    fn drop(&mut self) {
+        self.board.stop();
+    }
+}
+
+impl<M: Mode> fmt::Debug for DegradationManager<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DegradationManager").field("assessment", &self.assessment()).finish_non_exhaustive()
+    }
+}
+
+// === impl Assessments ===
+
+impl Assessments {
+    /// Waits for the next change and returns the assessment after it. Cancel safe.
+    pub async fn changed(&mut self) -> Arc<Assessment> {
+        self.watch.changed().await;
+        self.board.assessment()
+    }
+}
+
+impl fmt::Debug for Assessments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assessments").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+use std::fmt;
+use std::time::Duration;
+
+use mainstay_core::ConfigError;
+use serde::{Deserialize, Serialize};
+
+use crate::{Assessment, Cause, Level};
+
+/// How elaborate a piece of work runs: a ladder over an enum of your own.
+///
+/// ```
+/// use mainstay_degrade::Mode;
+///
+/// #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// enum Search { Titles, Texts }
+///
+/// impl Mode for Search {
+///     const LADDER: &'static [Self] = &[Search::Titles, Search::Texts];
+///
+///     fn name(self) -> &'static str {
+///         match self {
+///             Search::Titles => "titles",
+///             Search::Texts => "texts",
+///         }
+///     }
+/// }
+/// ```
+pub trait Mode: Copy + Eq + fmt::Debug + Send + Sync + 'static {
+    /// All modes, the cheapest first.
+    const LADDER: &'static [Self];
+
+    /// What it is called, where it is asked for by name.
+    fn name(self) -> &'static str;
+
+    /// How long a piece of work in this mode may take. Default: nothing is said.
+    fn budget(self) -> Option<Duration> {
+        None
+    }
+}
+
+/// The modes of the system that this one re-creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionMode {
+    /// 100 ms.
+    Simple,
+    /// 2 s.
+    Standard,
+    /// 10 s.
+    Complex,
+}
+
+impl Mode for ExecutionMode {
+    const LADDER: &'static [Self] = &[Self::Simple, Self::Standard, Self::Complex];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Standard => "standard",
+            Self::Complex => "complex",
+        }
+    }
+
+    fn budget(self) -> Option<Duration> {
+        Some(match self {
+            Self::Simple => Duration::from_millis(100),
+            Self::Standard => Duration::from_secs(2),
+            Self::Complex => Duration::from_secs(10),
+        })
+    }
+}
+
+/// Which mode is granted for which, at each level.
+#[derive(Clone, Debug)]
+pub struct ModeRules<M: Mode> {
+    /// For each level, for each step of the ladder: the step that is granted.
+    granted: [Vec<usize>; 4],
+    modes: std::marker::PhantomData<M>,
+}
+
+/// Which mode a piece of work gets, and why.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ModeDecision<M> {
+    /// What was asked for.
+    pub requested: M,
+    /// What it gets.
+    pub granted: M,
+    /// Whether that is less.
+    pub downgraded: bool,
+    /// The level that decided.
+    pub level: Level,
+    /// What made the level, if it made the mode less.
+    pub reason: Option<Cause>,
+}
+
+/// A mode that was asked for by a name that none has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no mode {name:?}; there are {}", known.join(", "))]
+#[non_exhaustive]
+pub struct UnknownMode {
+    /// What was asked for.
+    pub name: String,
+    /// What there is, the cheapest first.
+    pub known: Vec<&'static str>,
+}
+
+impl<M: Mode> ModeRules<M> {
+    /// Every mode is granted at every level.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a ladder that is empty, or in which a mode or a name stands twice.
+    pub fn new() -> Result<Self, ConfigError> {
+        if M::LADDER.is_empty() {
+            return Err(ConfigError::new("modes", "[]", "must have at least one mode"));
+        }
+        for (index, mode) in M::LADDER.iter().enumerate() {
+            let twice = |other: &M| other == mode || other.name() == mode.name();
+            if M::LADDER.iter().skip(index + 1).any(twice) {
+                return Err(ConfigError::new("modes", mode.name(), "must stand in the ladder once"));
+            }
+        }
+        let all: Vec<usize> = (0..M::LADDER.len()).collect();
+        Ok(Self { granted: [all.clone(), all.clone(), all.clone(), all], modes: std::marker::PhantomData })
+    }
+
+    /// From this level on, who asks for `requested` gets `granted`.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a mode that is not in the ladder, and for a rule that would grant more than was asked for, or more
+    /// than at a better level.
+    pub fn at(mut self, level: Level, requested: M, granted: M) -> Result<Self, ConfigError> {
+        let field = || format!("modes.{level}.{}", requested.name());
+        let step = |mode: M| {
+            let missing = || ConfigError::new(field(), mode.name(), "must be in the ladder");
+            M::LADDER.iter().position(|known| *known == mode).ok_or_else(missing)
+        };
+        let (asked, gets) = (step(requested)?, step(granted)?);
+        if gets > asked {
+            return Err(ConfigError::new(field(), granted.name(), "must not be more than what is asked for"));
+        }
+        let better = Level::ALL.iter().filter(|better| **better < level);
+        for better in better {
+            if self.step(*better, asked) < gets {
+                let rule = format!("must not be more than at level {better}");
+                return Err(ConfigError::new(field(), granted.name(), rule));
+            }
+        }
+        for worse in Level::ALL.into_iter().filter(|worse| *worse >= level) {
+            let steps = self.granted.get_mut(usize::from(worse.as_number()));
+            if let Some(step) = steps.and_then(|steps| steps.get_mut(asked)) {
+                *step = gets.min(*step);
+            }
+        }
+        Ok(self)
+    }
+
+    fn step(&self, level: Level, asked: usize) -> usize {
+        let steps = self.granted.get(usize::from(level.as_number()));
+        steps.and_then(|steps| steps.get(asked)).copied().unwrap_or(asked)
+    }
+
+    /// Which mode is granted at a level.
+    pub fn granted(&self, level: Level, requested: M) -> M {
+        if level == Level::None {
+            return requested;
+        }
+        let Some(asked) = M::LADDER.iter().position(|known| *known == requested) else { return requested };
+        M::LADDER.get(self.step(level, asked)).copied().unwrap_or(requested)
+    }
+
+    /// Decides by an assessment: the same one gives the same answer.
+    pub fn decide(&self, assessment: &Assessment, requested: M) -> ModeDecision<M> {
+        let granted = self.granted(assessment.level, requested);
+        let downgraded = granted != requested;
+        let reason = if downgraded { assessment.worst().cloned() } else { None };
+        ModeDecision { requested, granted, downgraded, level: assessment.level, reason }
+    }
+
+    /// A mode by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownMode`], with the names there are.
+    pub fn by_name(name: &str) -> Result<M, UnknownMode> {
+        let found = M::LADDER.iter().find(|mode| mode.name() == name).copied();
+        found.ok_or_else(|| UnknownMode {
+            name: name.to_owned(),
+            known: M::LADDER.iter().map(|mode| mode.name()).collect(),
+        })
+    }
+}
+
+impl ModeRules<ExecutionMode> {
+    /// The rules of the system that this one re-creates: minor makes complex standard, moderate makes standard simple as
+    /// well, severe makes all simple.
+    pub fn seed() -> Self {
+        use ExecutionMode::{Complex, Simple, Standard};
+        let rules = Self::new()
+            .and_then(|rules| rules.at(Level::Minor, Complex, Standard))
+            .and_then(|rules| rules.at(Level::Moderate, Standard, Simple))
+            .and_then(|rules| rules.at(Level::Severe, Complex, Simple));
+        // These are constants, and a test has them built.
+        rules.unwrap_or(Self {
+            granted: [vec![0, 1, 2], vec![0, 1, 1], vec![0, 0, 1], vec![0, 0, 0]],
+            modes: std::marker::PhantomData,
+        })
+    }
+}

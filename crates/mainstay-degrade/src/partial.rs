@@ -1,0 +1,170 @@
+use std::collections::BTreeMap;
+
+use mainstay_core::{ConfigError, Name};
+use serde::{Deserialize, Serialize};
+
+use crate::{Assessment, Cause, Level};
+
+/// How much of a workflow's parts must have succeeded for its answer to be given.
+///
+/// With a share of s: all is well, s; at minor, the smaller of s and a half; at moderate, the smaller of s and a quarter; at severe,
+/// one success. So never more is asked for as things get worse.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartialPolicy {
+    /// The share of the parts when all is well: more than 0, at most 1.
+    pub share: f64,
+    /// And at least so many, when all is well and at minor. Default: 1.
+    #[serde(default = "one")]
+    pub minimum: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The policies of a service's workflows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartialPolicies {
+    workflows: BTreeMap<Name, PartialPolicy>,
+    other: PartialPolicy,
+}
+
+/// A policy at a level: what decides whether so many successes are enough.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Partial {
+    /// The policy.
+    pub policy: PartialPolicy,
+    /// The level that it is applied at.
+    pub level: Level,
+    /// The worst cause of the level.
+    pub reason: Option<Cause>,
+}
+
+/// Whether an answer made of so many parts is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartialDecision {
+    /// Whether it is.
+    pub accept: bool,
+    /// Which share of the parts succeeded: 0 to 1.
+    pub share: f64,
+    /// How many had to.
+    pub required: u32,
+    /// The level that it was decided at.
+    pub level: Level,
+    /// The worst cause of the level.
+    pub reason: Option<Cause>,
+}
+
+impl PartialPolicy {
+    /// A share of the parts, and at least one.
+    pub const fn share(share: f64) -> Self {
+        Self { share, minimum: 1 }
+    }
+
+    /// And at least so many.
+    #[must_use]
+    pub const fn at_least(mut self, minimum: u32) -> Self {
+        self.minimum = minimum;
+        self
+    }
+
+    /// How many of so many parts must succeed at a level: at least one.
+    pub fn required(&self, level: Level, total: u32) -> u32 {
+        let (share, minimum) = match level {
+            Level::None => (self.share, self.minimum),
+            Level::Minor => (self.share.min(0.5), self.minimum),
+            Level::Moderate => (self.share.min(0.25), 1),
+            Level::Severe => (0.0, 1),
+        };
+        by_share(share, total).max(minimum).max(1)
+    }
+
+    fn validate(&self, field: &str) -> Result<(), ConfigError> {
+        if !(self.share > 0.0 && self.share <= 1.0) {
+            let rule = "must be more than 0 and at most 1";
+            return Err(ConfigError::new(format!("{field}.share"), self.share, rule));
+        }
+        if self.minimum == 0 {
+            return Err(ConfigError::new(format!("{field}.minimum"), 0, "must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// The least number of parts whose share of the total reaches `share`, by division, so that 7 of 100 reaches 0.07.
+fn by_share(share: f64, total: u32) -> u32 {
+    let reaches = |count: u32| f64::from(count) / f64::from(total) >= share;
+    let guess = (share * f64::from(total)).ceil() as u32;
+    let least = guess.saturating_sub(1);
+    (least..=guess).find(|count| total > 0 && reaches(*count)).unwrap_or(guess)
+}
+
+impl PartialPolicies {
+    /// One policy for every workflow.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a policy that breaks its documented rules.
+    pub fn new(other: PartialPolicy) -> Result<Self, ConfigError> {
+        other.validate("partial.other")?;
+        Ok(Self { workflows: BTreeMap::new(), other })
+    }
+
+    /// The shares of the system that this one re-creates: simple 1, standard 0.5, complex 0.6, agent_dag 0.4, any other 0.5.
+    pub fn seed() -> Self {
+        let mut seed = Self { workflows: BTreeMap::new(), other: PartialPolicy::share(0.5) };
+        for (workflow, share) in [("simple", 1.0), ("standard", 0.5), ("complex", 0.6), ("agent_dag", 0.4)] {
+            if let Ok(workflow) = Name::new(workflow) {
+                seed.workflows.insert(workflow, PartialPolicy::share(share));
+            }
+        }
+        seed
+    }
+
+    /// Another policy for one workflow.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a name that is none, and for a policy that breaks its documented rules.
+    pub fn workflow(mut self, workflow: &str, policy: PartialPolicy) -> Result<Self, ConfigError> {
+        let name = Name::new(workflow).map_err(|error| error.within("partial"))?;
+        policy.validate(&format!("partial.{name}"))?;
+        self.workflows.insert(name, policy);
+        Ok(self)
+    }
+
+    /// The policy of a workflow; one that has none of its own has that of all others.
+    pub fn of(&self, workflow: &str) -> PartialPolicy {
+        let own = self.workflows.iter().find(|(name, _)| name.as_str() == workflow);
+        own.map_or(self.other, |(_, policy)| *policy)
+    }
+
+    /// The policy of a workflow, as it is to be applied by an assessment.
+    pub fn at(&self, assessment: &Assessment, workflow: &str) -> Partial {
+        let (level, policy) = (assessment.level, self.of(workflow));
+        Partial { policy, level, reason: assessment.worst().cloned() }
+    }
+}
+
+impl Partial {
+    /// How many of so many parts must succeed.
+    pub fn required(&self, total: u32) -> u32 {
+        self.policy.required(self.level, total)
+    }
+
+    /// Whether so many successes of so many parts are enough. Of no parts none is.
+    pub fn decide(&self, successes: u32, total: u32) -> PartialDecision {
+        let required = self.required(total);
+        let share = if total == 0 { 0.0 } else { f64::from(successes) / f64::from(total) };
+        PartialDecision {
+            accept: total > 0 && successes >= required,
+            share,
+            required,
+            level: self.level,
+            reason: self.reason.clone(),
+        }
+    }
+}

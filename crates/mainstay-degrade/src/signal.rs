@@ -1,0 +1,101 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mainstay_core::{Bell, ConfigError, Name, Watch};
+
+use crate::judge::SignalFigure;
+
+/// A figure of your own that makes levels: the length of a queue, the age of a replica. Clones set the same.
+///
+/// ```
+/// use mainstay_degrade::Signal;
+///
+/// let queue = Signal::new("queue_length").minor(1_000.0).severe(10_000.0);
+/// queue.set(12.0);
+/// ```
+#[derive(Clone)]
+pub struct Signal {
+    name: String,
+    thresholds: [Option<f64>; 3],
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    /// The bits of the value.
+    value: AtomicU64,
+    bell: Arc<Bell>,
+}
+
+impl Signal {
+    /// A signal of this name, at zero, that makes no level yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        let shared = Shared { value: AtomicU64::new(0.0_f64.to_bits()), bell: Bell::new() };
+        Self { name: name.into(), thresholds: [None; 3], shared: Arc::new(shared) }
+    }
+
+    /// From this value on the level is at least minor.
+    #[must_use]
+    pub fn minor(mut self, from: f64) -> Self {
+        self.thresholds[0] = Some(from);
+        self
+    }
+
+    /// From this value on the level is at least moderate.
+    #[must_use]
+    pub fn moderate(mut self, from: f64) -> Self {
+        self.thresholds[1] = Some(from);
+        self
+    }
+
+    /// From this value on the level is severe.
+    #[must_use]
+    pub fn severe(mut self, from: f64) -> Self {
+        self.thresholds[2] = Some(from);
+        self
+    }
+
+    /// Sets it. The level follows at once. What is not a number counts as zero.
+    pub fn set(&self, value: f64) {
+        let value = if value.is_nan() { 0.0 } else { value };
+        if self.shared.value.swap(value.to_bits(), Ordering::AcqRel) != value.to_bits() {
+            self.shared.bell.ring();
+        }
+    }
+
+    /// What it is set to.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.shared.value.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn validate(&self) -> Result<Name, ConfigError> {
+        let name = Name::new(&self.name).map_err(|error| error.within("signal"))?;
+        let mut least = f64::NEG_INFINITY;
+        for (level, from) in crate::Level::DEGRADED.into_iter().zip(self.thresholds) {
+            let Some(from) = from else { continue };
+            let field = || format!("signal[{name}].{level}");
+            if !from.is_finite() {
+                return Err(ConfigError::new(field(), from, "must be a finite number"));
+            }
+            if from < least {
+                return Err(ConfigError::new(field(), from, "must not be less than that of a better level"));
+            }
+            least = from;
+        }
+        Ok(name)
+    }
+
+    pub(crate) fn figure(&self, name: Name) -> SignalFigure {
+        SignalFigure { name, value: self.get(), thresholds: self.thresholds }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.shared.bell.watch()
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").field("name", &self.name).field("value", &self.get()).finish_non_exhaustive()
+    }
+}

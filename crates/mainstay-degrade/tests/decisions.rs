@@ -1,0 +1,294 @@
+//! From a level to what a piece of work gets.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use mainstay_breaker::Breaker;
+use mainstay_degrade::{
+    Assessment, Behavior, BehaviorReason, BehaviorRules, Clock, DegradationManager, ExecutionMode, Level,
+    Mode, ModeRules, PartialPolicies, PartialPolicy,
+};
+use proptest::prelude::*;
+
+/// An assessment of this level, with these dependencies down: as it would be read from its JSON.
+fn assessment(level: Level, down: &[&str]) -> Assessment {
+    let down: Vec<_> = down
+        .iter()
+        .map(|name| serde_json::json!({ "name": name, "weight": "breaker", "since": { "secs": 5, "nanos": 0 } }))
+        .collect();
+    let causes: Vec<_> = (level != Level::None)
+        .then(|| {
+            serde_json::json!({
+                "level": level, "what": "signal", "figure": 7.0, "threshold": 5.0, "by": ["queue"],
+                "since": { "secs": 5, "nanos": 0 }, "over_since": null,
+            })
+        })
+        .into_iter()
+        .collect();
+    let json = serde_json::json!({
+        "level": level, "since": { "secs": 5, "nanos": 0 },
+        "since_wall": { "secs_since_epoch": 5, "nanos_since_epoch": 0 }, "epoch": 3, "causes": causes, "down": down,
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn the_seeds_modes_go_down_its_ladder() {
+    use ExecutionMode::{Complex, Simple, Standard};
+    let rules = ModeRules::seed();
+    for (level, complex, standard) in [
+        (Level::None, Complex, Standard),
+        (Level::Minor, Standard, Standard),
+        (Level::Moderate, Standard, Simple),
+        (Level::Severe, Simple, Simple),
+    ] {
+        assert_eq!(rules.granted(level, Complex), complex, "{level}");
+        assert_eq!(rules.granted(level, Standard), standard, "{level}");
+        assert_eq!(rules.granted(level, Simple), Simple, "{level}");
+    }
+    assert_eq!(
+        [Simple, Standard, Complex].map(|mode| mode.budget().unwrap().as_millis()),
+        [100, 2_000, 10_000]
+    );
+}
+
+#[test]
+fn a_mode_is_downgraded_only_if_it_changed_and_says_why() {
+    let rules = ModeRules::seed();
+    let decision = rules.decide(&assessment(Level::Minor, &[]), ExecutionMode::Standard);
+    assert_eq!((decision.downgraded, decision.reason), (false, None));
+    let decision = rules.decide(&assessment(Level::Minor, &[]), ExecutionMode::Complex);
+    assert_eq!((decision.granted, decision.downgraded), (ExecutionMode::Standard, true));
+    assert_eq!(decision.reason.unwrap().to_string(), "minor: a signal at 7 (limit 5): queue");
+}
+
+#[test]
+fn a_mode_that_does_not_exist_is_an_error() {
+    assert_eq!(ModeRules::<ExecutionMode>::by_name("complex").unwrap(), ExecutionMode::Complex);
+    let error = ModeRules::<ExecutionMode>::by_name("complx").unwrap_err();
+    assert_eq!(error.to_string(), "there is no mode \"complx\"; there are simple, standard, complex");
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    Titles,
+    Texts,
+    Meaning,
+}
+
+impl Mode for Search {
+    const LADDER: &'static [Self] = &[Search::Titles, Search::Texts, Search::Meaning];
+
+    fn name(self) -> &'static str {
+        match self {
+            Search::Titles => "titles",
+            Search::Texts => "texts",
+            Search::Meaning => "meaning",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Round(u8);
+
+impl Mode for Round {
+    const LADDER: &'static [Self] = &[Round(1), Round(2), Round(1)];
+
+    fn name(self) -> &'static str {
+        if self.0 == 1 { "one" } else { "two" }
+    }
+}
+
+#[test]
+fn a_ladder_of_the_users_own_has_rules_of_its_own() {
+    let rules = ModeRules::new().unwrap().at(Level::Moderate, Search::Meaning, Search::Titles).unwrap();
+    let degrade = DegradationManager::builder().clock(Clock::manual().0).modes(rules).build().unwrap();
+    assert_eq!(degrade.mode(Search::Meaning).granted, Search::Meaning);
+    degrade.pin(Level::Severe, Duration::from_secs(5)).unwrap();
+    assert_eq!(degrade.mode(Search::Meaning).granted, Search::Titles, "from its level on");
+    assert_eq!(degrade.mode(Search::Texts).granted, Search::Texts);
+}
+
+#[test]
+fn ladders_and_rules_that_make_no_sense_are_refused() {
+    let error = ModeRules::<Round>::new().unwrap_err();
+    assert_eq!((error.field.as_str(), error.rule.as_str()), ("modes", "must stand in the ladder once"));
+    let rules = || ModeRules::<Search>::new().unwrap();
+    let more = rules().at(Level::Minor, Search::Titles, Search::Texts).unwrap_err();
+    assert_eq!(
+        more.to_string(),
+        "modes.minor.titles: texts is refused: must not be more than what is asked for"
+    );
+    let back = rules().at(Level::Minor, Search::Meaning, Search::Titles).unwrap();
+    let back = back.at(Level::Severe, Search::Meaning, Search::Texts).unwrap_err();
+    assert_eq!(back.rule, "must not be more than at level minor");
+}
+
+#[test]
+fn the_seeds_operations_do_what_they_did() {
+    let rules = BehaviorRules::seed();
+    assert_eq!(rules.operations().count(), 9);
+    let all_well = assessment(Level::None, &[]);
+    let llm_down = assessment(Level::Minor, &["llm_service"]);
+    let severe = assessment(Level::Severe, &["agent_core"]);
+    for (assessment, operation, expected) in [
+        (&all_well, "llm_generation", Behavior::Proceed),
+        (&llm_down, "llm_generation", Behavior::UseCache),
+        (&llm_down, "llm_call", Behavior::UseCache),
+        (&llm_down, "agent_execution", Behavior::Proceed),
+        (&severe, "agent_execution", Behavior::Degrade),
+        (&llm_down, "complex_workflow", Behavior::Proceed),
+        (&severe, "complex_workflow", Behavior::Degrade),
+        (&severe, "non_essential_logging", Behavior::Skip),
+        (&severe, "vector_search", Behavior::Proceed),
+    ] {
+        assert_eq!(rules.decide(assessment, operation).behavior, expected, "{operation}");
+    }
+}
+
+#[test]
+fn the_stronger_rule_wins_and_is_the_reason() {
+    let rules = BehaviorRules::new()
+        .when_down("search", "index", Behavior::UseCache)
+        .and_then(|rules| rules.at("search", Level::Minor, Behavior::Degrade))
+        .and_then(|rules| rules.at("search", Level::Severe, Behavior::Fail))
+        .unwrap();
+    let decide = |level, down: &[&str]| rules.decide(&assessment(level, down), "search");
+    assert_eq!(decide(Level::Minor, &[]).behavior, Behavior::Degrade);
+    let decision = decide(Level::Minor, &["index"]);
+    assert_eq!(decision.behavior, Behavior::UseCache);
+    assert!(matches!(decision.reason, Some(BehaviorReason::DependencyDown(name)) if name == "index"));
+    let refused = decide(Level::Severe, &["index"]).allow().unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "search is not run now (fail): from level severe on; severe: a signal at 7 (limit 5): queue"
+    );
+    assert_eq!(decide(Level::Minor, &["index"]).allow().unwrap(), Behavior::UseCache);
+}
+
+#[test]
+fn an_unknown_operation_proceeds_under_no_name_of_its_own() {
+    let decision =
+        BehaviorRules::seed().decide(&assessment(Level::Severe, &["llm_service"]), "made up by a request");
+    assert_eq!((decision.behavior, decision.operation), (Behavior::Proceed, None));
+}
+
+#[test]
+fn behaviors_that_make_no_sense_are_refused() {
+    let error = BehaviorRules::new().at("search", Level::None, Behavior::Skip).unwrap_err();
+    assert_eq!(error.field, "behaviors.search.at");
+    let error = BehaviorRules::new().when_down("search", "index", Behavior::Proceed).unwrap_err();
+    assert_eq!(error.field, "behaviors.search.when_down");
+    assert!(BehaviorRules::new().when_down("search", "", Behavior::Skip).is_err());
+}
+
+#[test]
+fn partial_results_ask_for_less_as_things_get_worse() {
+    let policies = PartialPolicies::seed();
+    for (workflow, none, minor, moderate, severe) in [
+        ("simple", 10, 5, 3, 1),
+        ("standard", 5, 5, 3, 1),
+        ("complex", 6, 5, 3, 1),
+        ("agent_dag", 4, 4, 3, 1),
+        ("anything else", 5, 5, 3, 1),
+    ] {
+        let required = |level| policies.at(&assessment(level, &[]), workflow).required(10);
+        let found = Level::ALL.map(required);
+        assert_eq!(found, [none, minor, moderate, severe], "{workflow}");
+    }
+    let partial = policies.at(&assessment(Level::Moderate, &[]), "complex");
+    let decision = partial.decide(2, 10);
+    assert_eq!((decision.accept, decision.required, decision.share), (false, 3, 0.2));
+    assert!(partial.decide(3, 10).accept && decision.reason.is_some());
+    assert!(!partial.decide(0, 0).accept, "of nothing, nothing is enough");
+}
+
+#[test]
+fn shares_are_compared_by_division() {
+    // 0.07 * 100 is more than 7.
+    assert_eq!(PartialPolicy::share(0.07).required(Level::None, 100), 7);
+    assert_eq!(PartialPolicy::share(0.6).required(Level::None, 5), 3);
+    assert_eq!(PartialPolicy::share(0.5).at_least(3).required(Level::None, 4), 3);
+}
+
+#[test]
+fn policies_that_make_no_sense_are_refused() {
+    for share in [0.0, 1.1, -1.0, f64::NAN] {
+        let error = PartialPolicies::new(PartialPolicy::share(share)).unwrap_err();
+        assert_eq!(error.field, "partial.other.share");
+    }
+    let error = PartialPolicies::seed().workflow("dag", PartialPolicy::share(0.5).at_least(0)).unwrap_err();
+    assert_eq!(error.field, "partial.dag.minimum");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependency_dead_for_ten_minutes_whose_traffic_goes_by_behavior_is_closed_again_by_it() {
+    let llm = Breaker::builder("llm_service").clock(Clock::tokio()).build().unwrap();
+    let degrade = DegradationManager::builder().clock(Clock::tokio()).watch(&llm).build().unwrap();
+    degrade.start().unwrap();
+    let (mut dead, mut cached, mut closed_at) = (true, 0, None);
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(720) {
+        dead &= began.elapsed() < Duration::from_secs(600);
+        match degrade.behavior("llm_generation").behavior {
+            Behavior::UseCache => cached += 1,
+            _ => drop(llm.call(|| if dead { Err("dead") } else { Ok(()) })),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if !dead
+            && closed_at.is_none()
+            && degrade.behavior("llm_generation").behavior == Behavior::Proceed
+            && llm.state() == mainstay_breaker::State::Closed
+        {
+            closed_at = Some(began.elapsed());
+        }
+    }
+    assert!(cached > 5_000, "{cached}");
+    // The open time is at most a minute and its jitter, and two calls close it.
+    assert!(closed_at.unwrap() <= Duration::from_secs(600 + 66 + 1), "{closed_at:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn worse_levels_never_ask_for_more_grant_more_or_do_more(
+        modes in prop::collection::vec((0usize..4, 0usize..3, 0usize..3), 0..8),
+        behaviors in prop::collection::vec((any::<bool>(), 0usize..4, 0usize..5), 0..8),
+        share in 0.001f64..=1.0,
+        minimum in 1u32..10,
+        total in 1u32..200,
+    ) {
+        // Whatever is refused is left out.
+        let mut rules = ModeRules::<Search>::new().unwrap();
+        for (level, from, to) in modes {
+            rules = rules.clone().at(Level::ALL[level], Search::LADDER[from], Search::LADDER[to]).unwrap_or(rules);
+        }
+        let strengths =
+            [Behavior::Proceed, Behavior::Degrade, Behavior::UseCache, Behavior::Skip, Behavior::Fail];
+        let mut operations = BehaviorRules::new();
+        for (by_level, level, strength) in behaviors {
+            let strength = strengths[strength];
+            let with = match by_level {
+                true => operations.clone().at("search", Level::ALL[level], strength),
+                false => operations.clone().when_down("search", "index", strength),
+            };
+            operations = with.unwrap_or(operations);
+        }
+        let policy = PartialPolicy::share(share).at_least(minimum);
+        let step = |mode: Search| Search::LADDER.iter().position(|known| *known == mode).unwrap();
+        for pair in Level::ALL.windows(2) {
+            let (better, worse) = (pair[0], pair[1]);
+            for mode in Search::LADDER {
+                prop_assert!(step(rules.granted(worse, *mode)) <= step(rules.granted(better, *mode)));
+                prop_assert!(step(rules.granted(worse, *mode)) <= step(*mode));
+            }
+            for down in [&[][..], &["index"][..]] {
+                let behavior = |level| operations.decide(&assessment(level, down), "search").behavior;
+                prop_assert!(behavior(worse) >= behavior(better));
+            }
+            prop_assert!(policy.required(worse, total) <= policy.required(better, total));
+            prop_assert!(policy.required(worse, total) >= 1);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! From inputs to a level, and back.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mainstay_breaker::{Breaker, OpenFor};
+use mainstay_degrade::{
+    Assessment, Clock, DegradationManager, DegradationManagerBuilder, Level, LevelThresholds, Signal,
+    Thresholds, Weight, What,
+};
+use mainstay_health::{Check, HealthManager, Pushed, Status};
+use proptest::prelude::*;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn builder() -> DegradationManagerBuilder {
+    DegradationManager::builder().clock(Clock::tokio())
+}
+
+fn breaker(name: &str) -> Breaker {
+    Breaker::builder(name).open_for(OpenFor::fixed(secs(3_600))).clock(Clock::tokio()).build().unwrap()
+}
+
+/// Lets paused time pass.
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+async fn settle() {
+    pass(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_open_breaker_makes_it_worse_at_once_and_says_who() {
+    let breakers = ["redis", "database", "llm"].map(breaker);
+    let degrade = breakers.iter().fold(builder(), |builder, breaker| builder.watch(breaker)).build().unwrap();
+    degrade.start().unwrap();
+    settle().await;
+    assert_eq!(degrade.level(), Level::None);
+    for (index, expected) in [Level::Minor, Level::Moderate, Level::Severe].into_iter().enumerate() {
+        breakers[index].trip();
+        settle().await;
+        assert_eq!(degrade.level(), expected);
+    }
+    let assessment = degrade.assessment();
+    let cause = assessment.worst().unwrap();
+    assert_eq!((cause.what, cause.figure, cause.threshold), (What::BreakersOpen, 3.0, 3.0));
+    assert_eq!(cause.by, ["database", "llm", "redis"]);
+    assert_eq!(assessment.causes.len(), 1, "of each figure the worst");
+    assert_eq!(cause.to_string(), "severe: 3 breakers open (limit 3): database, llm, redis");
+    assert!(assessment.is_down("llm") && !assessment.is_down("qdrant"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_falls_when_its_time_is_over_and_not_before() {
+    let redis = breaker("redis");
+    let degrade = builder().watch(&redis).build().unwrap();
+    degrade.start().unwrap();
+    redis.trip();
+    settle().await;
+    pass(secs(100)).await;
+    redis.reset();
+    settle().await;
+    let assessment = degrade.assessment();
+    assert_eq!(assessment.level, Level::Minor);
+    assert!(assessment.causes[0].over_since.is_some() && assessment.down.is_empty());
+    pass(Duration::from_millis(29_980)).await;
+    assert_eq!(degrade.level(), Level::Minor);
+    pass(Duration::from_millis(40)).await;
+    assert_eq!(degrade.level(), Level::None);
+    assert_eq!(degrade.assessment().causes, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_alternates_faster_than_it_is_held_does_not_make_it_flap() {
+    let redis = breaker("redis");
+    let degrade = builder().watch(&redis).build().unwrap();
+    degrade.start().unwrap();
+    redis.trip();
+    settle().await;
+    for _ in 0..100 {
+        redis.reset();
+        pass(secs(29)).await;
+        assert_eq!(degrade.level(), Level::Minor);
+        redis.trip();
+        pass(secs(1)).await;
+        assert_eq!(degrade.level(), Level::Minor);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_recovers_does_not_count_so_that_traffic_can_close_it() {
+    let redis =
+        Breaker::builder("redis").open_for(OpenFor::fixed(secs(15))).clock(Clock::tokio()).build().unwrap();
+    let degrade = builder().watch(&redis).relax_after(secs(1)).build().unwrap();
+    degrade.start().unwrap();
+    redis.trip();
+    settle().await;
+    assert_eq!(degrade.level(), Level::Minor);
+    pass(Duration::from_millis(15_030)).await;
+    assert!(!degrade.assessment().is_down("redis"), "though no call came");
+    pass(secs(1)).await;
+    assert_eq!(degrade.level(), Level::None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_manager_brings_its_checks_each_with_its_weight() {
+    let hands = [Pushed::new(), Pushed::new(), Pushed::new(), Pushed::new()];
+    let health = HealthManager::builder("orders")
+        .clock(Clock::tokio())
+        .check(Check::shared("database", &hands[0]).critical())
+        .check(Check::shared("redis", &hands[1]).critical())
+        .check(Check::shared("llm", &hands[2]))
+        .check(Check::shared("models", &hands[3]).depends_on("llm"))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    hands.iter().for_each(|hand| hand.set(Status::Healthy));
+    let degrade = builder().watch(&health).build().unwrap();
+    degrade.start().unwrap();
+    settle().await;
+    assert_eq!(degrade.level(), Level::None);
+
+    hands[2].set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(degrade.level(), Level::Minor, "one that is not critical; what it blocks does not count");
+    let down = &degrade.assessment().down;
+    assert_eq!(
+        down.iter().map(|down| (down.name.as_str(), down.weight)).collect::<Vec<_>>(),
+        [("llm", Weight::NonCritical)]
+    );
+    hands[0].set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(degrade.level(), Level::Moderate, "a critical one");
+    hands[1].set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(degrade.level(), Level::Severe, "two of them");
+    assert_eq!(
+        degrade.assessment().causes.iter().map(|cause| cause.what).collect::<Vec<_>>(),
+        [What::CriticalDown, What::NonCriticalDown]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_of_the_users_makes_levels_too() {
+    let queue = Signal::new("queue").minor(100.0).severe(1_000.0);
+    let degrade = builder().signal(&queue).relax_after(secs(5)).build().unwrap();
+    degrade.start().unwrap();
+    settle().await;
+    for (value, expected) in [(99.0, Level::None), (100.0, Level::Minor), (5_000.0, Level::Severe)] {
+        queue.set(value);
+        settle().await;
+        assert_eq!(degrade.level(), expected, "at {value}");
+    }
+    queue.set(f64::NAN);
+    pass(secs(6)).await;
+    assert_eq!(degrade.level(), Level::None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_level_can_be_held_for_a_time_of_its_own() {
+    let queue = Signal::new("queue").minor(1.0).moderate(2.0).severe(3.0);
+    let degrade = builder()
+        .signal(&queue)
+        .relax_after(secs(60))
+        .relax_level_after(Level::Moderate, secs(20))
+        .relax_level_after(Level::Severe, secs(5))
+        .build()
+        .unwrap();
+    degrade.start().unwrap();
+    queue.set(3.0);
+    settle().await;
+    queue.set(0.0);
+    for (time, expected) in
+        [(4, Level::Severe), (6, Level::Moderate), (19, Level::Moderate), (21, Level::Minor)]
+    {
+        let began = tokio::time::Instant::now();
+        queue.set(3.0);
+        settle().await;
+        queue.set(0.0);
+        pass(secs(time)).await;
+        assert_eq!(degrade.level(), expected, "after {:?}", began.elapsed());
+    }
+    pass(secs(60)).await;
+    assert_eq!(degrade.level(), Level::None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_pins_the_level_for_a_time() {
+    let redis = breaker("redis");
+    let degrade = builder().watch(&redis).relax_after(secs(1)).build().unwrap();
+    degrade.start().unwrap();
+    settle().await;
+    degrade.pin(Level::Severe, secs(60)).unwrap();
+    assert_eq!(degrade.level(), Level::Severe);
+    assert_eq!(degrade.assessment().worst().unwrap().to_string(), "severe: pinned by an operator");
+    pass(secs(59)).await;
+    assert_eq!(degrade.level(), Level::Severe);
+    pass(secs(2)).await;
+    assert_eq!(degrade.level(), Level::None, "it ends by itself");
+
+    redis.trip();
+    degrade.pin(Level::None, secs(60)).unwrap();
+    settle().await;
+    assert_eq!(degrade.level(), Level::None, "the hand is stronger than the inputs");
+    assert!(degrade.assessment().is_down("redis"), "and hides nothing");
+    degrade.unpin();
+    assert_eq!(degrade.level(), Level::Minor);
+    assert!(degrade.pin(Level::None, secs(0)).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribers_hear_of_every_change_and_of_nothing_else() {
+    let redis = breaker("redis");
+    let degrade = builder().watch(&redis).build().unwrap();
+    degrade.start().unwrap();
+    settle().await;
+    let mut changes = degrade.subscribe();
+    assert!(tokio::time::timeout(secs(600), changes.changed()).await.is_err());
+    redis.trip();
+    let assessment = changes.changed().await;
+    assert_eq!((assessment.level, assessment.epoch), (Level::Minor, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assessment_can_be_kept_and_read_again() {
+    let redis = breaker("redis");
+    let degrade = builder().watch(&redis).build().unwrap();
+    degrade.start().unwrap();
+    redis.trip();
+    settle().await;
+    let assessment = degrade.assessment();
+    let json = serde_json::to_string(&*assessment).unwrap();
+    assert_eq!(serde_json::from_str::<Assessment>(&json).unwrap(), *assessment);
+}
+
+#[test]
+fn outside_of_a_runtime_a_start_is_refused() {
+    let degrade = DegradationManager::builder().build().unwrap();
+    assert!(degrade.start().is_err());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let refused = |builder: DegradationManagerBuilder| {
+        let error = builder.build().unwrap_err();
+        (error.field, error.rule)
+    };
+    let falls = Thresholds {
+        severe: LevelThresholds { error_rate: 0.1, ..Thresholds::default().severe },
+        ..Thresholds::default()
+    };
+    let field = "thresholds.severe.error_rate".to_owned();
+    let rule = "must not be less than that of a better level".to_owned();
+    assert_eq!(refused(DegradationManager::builder().thresholds(falls)), (field, rule));
+    let beyond = Thresholds {
+        minor: LevelThresholds { error_rate: 1.5, ..LevelThresholds::default() },
+        ..Thresholds::default()
+    };
+    let rule = "must be from 0 to 1".to_owned();
+    assert_eq!(
+        refused(DegradationManager::builder().thresholds(beyond)),
+        ("thresholds.minor.error_rate".to_owned(), rule)
+    );
+    let longer = DegradationManager::builder().relax_level_after(Level::Severe, secs(60));
+    assert_eq!(refused(longer).0, "relax_after.severe");
+    assert_eq!(refused(DegradationManager::builder().relax_after(secs(0))).0, "relax_after.minor");
+    let falling = Signal::new("queue").minor(10.0).severe(5.0);
+    assert_eq!(refused(DegradationManager::builder().signal(&falling)).0, "signal[queue].severe");
+    let twice = Signal::new("queue");
+    assert_eq!(refused(DegradationManager::builder().signal(&twice).signal(&twice)).0, "signal.name");
+}
+
+/// What can happen to the inputs.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Trips(usize),
+    Resets(usize),
+    Signal(u8),
+    Passes(u64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        (0usize..4).prop_map(Happens::Trips),
+        (0usize..4).prop_map(Happens::Resets),
+        (0u8..4).prop_map(Happens::Signal),
+        (0u64..50).prop_map(Happens::Passes),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The level is the worst raw level at any instant of the last 30 s, word by word.
+    #[test]
+    fn levels_follow_the_model(happens in prop::collection::vec(happens(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let clock = Clock::tokio();
+            let breakers = ["a", "b", "c", "d"].map(breaker);
+            let queue = Signal::new("queue").minor(1.0).moderate(2.0).severe(3.0);
+            let degrade = breakers.iter().fold(builder(), |builder, breaker| builder.watch(breaker));
+            let degrade = degrade.signal(&queue).build().unwrap();
+            degrade.start().unwrap();
+            settle().await;
+            // (from when on, raw level)
+            let mut history = vec![(Duration::ZERO, Level::None)];
+            let (mut open, mut signal) = (BTreeSet::new(), 0u8);
+            for happens in happens {
+                let now = clock.now();
+                match happens {
+                    Happens::Trips(index) => {
+                        breakers[index].trip();
+                        open.insert(index);
+                    }
+                    Happens::Resets(index) => {
+                        breakers[index].reset();
+                        open.remove(&index);
+                    }
+                    Happens::Signal(value) => {
+                        queue.set(f64::from(value));
+                        signal = value;
+                    }
+                    Happens::Passes(time) => pass(secs(time)).await,
+                }
+                let raw = Level::ALL[open.len().min(3).max(usize::from(signal))];
+                if history.last().unwrap().1 != raw {
+                    history.push((now, raw));
+                }
+                pass(Duration::from_millis(20)).await;
+                let now = clock.now();
+                let held = |until: Option<Duration>| until.is_none_or(|until| now < until + secs(30));
+                let expected = history
+                    .iter()
+                    .enumerate()
+                    .filter(|(index, _)| held(history.get(index + 1).map(|next| next.0)))
+                    .map(|(_, (_, level))| *level)
+                    .max()
+                    .unwrap();
+                assert_eq!(degrade.level(), expected, "{history:?} at {now:?}");
+                assert_eq!(degrade.assessment().level, expected);
+                assert_eq!(degrade.assessment().worst().map_or(Level::None, |cause| cause.level), expected);
+            }
+        });
+    }
+}
