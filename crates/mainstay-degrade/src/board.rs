@@ -1,5 +1,6 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,13 +11,16 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::judge::{Figures, Judge, Judgement};
-use crate::{Assessment, Cause, DownDependency, Level, Signal, What};
+use crate::{Assessment, Cause, DownDependency, Level, Observer, Signal, What};
 
 /// Where all inputs meet: the judge behind one lock, and what is published of it.
 pub(crate) struct Board {
     pub(crate) clock: Clock,
-    pub(crate) sources: Vec<Arc<dyn StateSource>>,
+    sources: Vec<Watched>,
+    /// How many looks were begun.
+    looks: AtomicU64,
     pub(crate) signals: Vec<(Name, Signal)>,
+    pub(crate) traffic: Observer,
     /// The longest time between two looks at what cannot be watched.
     pub(crate) check_interval: Duration,
     /// The level alone: one load for who needs no more.
@@ -28,8 +32,16 @@ pub(crate) struct Board {
     state: Mutex<State>,
 }
 
+/// A source, and what it named last.
+struct Watched {
+    source: Arc<dyn StateSource>,
+    named: Mutex<Vec<(Name, Weight)>>,
+}
+
 struct State {
     judge: Judge,
+    /// Which look was the latest to be judged by.
+    look: u64,
     /// Since when each dependency is down.
     down: Vec<DownDependency>,
     pin: Option<Pin>,
@@ -62,10 +74,19 @@ impl Board {
             causes: Vec::new(),
             down: Vec::new(),
         };
-        let state = State { judge, down: Vec::new(), pin: None, next_look: Duration::MAX, tasks: Vec::new() };
+        let state = State {
+            judge,
+            look: 0,
+            down: Vec::new(),
+            pin: None,
+            next_look: Duration::MAX,
+            tasks: Vec::new(),
+        };
         Arc::new(Self {
+            traffic: Observer::new(clock.clone()),
             clock,
-            sources,
+            sources: sources.into_iter().map(Watched::new).collect(),
+            looks: AtomicU64::new(0),
             signals,
             check_interval,
             level: AtomicU8::new(0),
@@ -88,15 +109,18 @@ impl Board {
     /// Looks at every input, and publishes what follows. Returns when to look again.
     pub(crate) fn look(&self) -> Duration {
         // Sources are the user's: they are asked while no lock is held.
-        let mut down: Vec<(Name, Weight)> = Vec::new();
-        for source in &self.sources {
-            source.poll();
-            source.down(&mut |name, weight| down.push((name, weight)));
-        }
+        // Several may look at once: what one that began earlier found is older, and is not judged by after a later one.
+        let look = self.looks.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut down: Vec<(Name, Weight)> = self.sources.iter().flat_map(Watched::look).collect();
         down.sort_unstable();
         down.dedup();
+        let traffic = self.traffic.figures();
         let signals = self.signals.iter().map(|(name, signal)| signal.figure(*name)).collect();
         self.change(|state, now| {
+            if look < state.look {
+                return None;
+            }
+            state.look = look;
             let since = |name: Name, weight: Weight| {
                 let known = state.down.iter().find(|known| known.name == name && known.weight == weight);
                 known.map_or(now, |known| known.since)
@@ -109,7 +133,7 @@ impl Board {
                     since: since(*name, *weight),
                 })
                 .collect();
-            Some(Figures { down: state.down.clone(), signals })
+            Some(Figures { down: state.down.clone(), traffic, signals })
         })
     }
 
@@ -150,12 +174,18 @@ impl Board {
                 causes,
                 down: state.down.clone(),
             };
+            // Newer figures of the same causes are in the assessment, and wake nobody.
+            let rings = before.level != assessment.level
+                || before.down != assessment.down
+                || !same(&before.causes, &assessment.causes);
             let event = (before.level, assessment.level, assessment.worst().map(ToString::to_string));
             drop(before);
             self.assessment.store(Arc::new(assessment));
             self.level.store(level.as_number(), Ordering::Release);
             drop(state);
-            self.changes.ring();
+            if rings {
+                self.changes.ring();
+            }
             log(event);
         } else {
             drop(before);
@@ -175,8 +205,10 @@ impl Board {
         }
         let keeper = runtime.spawn(crate::watch::keep(self.clone()));
         state.tasks.push(keeper.abort_handle());
-        for source in &self.sources {
-            let task = runtime.spawn(crate::watch::source(self.clone(), source.clone()));
+        let traffic = runtime.spawn(crate::watch::traffic(self.clone()));
+        state.tasks.push(traffic.abort_handle());
+        for watched in &self.sources {
+            let task = runtime.spawn(crate::watch::source(self.clone(), watched.source.clone()));
             state.tasks.push(task.abort_handle());
         }
         for (_, signal) in &self.signals {
@@ -194,6 +226,27 @@ impl Board {
     }
 }
 
+impl Watched {
+    fn new(source: Arc<dyn StateSource>) -> Self {
+        Self { source, named: Mutex::default() }
+    }
+
+    /// What the source says is down. One that panics has said nothing new.
+    fn look(&self) -> Vec<(Name, Weight)> {
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            let mut named = Vec::new();
+            self.source.poll();
+            self.source.down(&mut |name, weight| named.push((name, weight)));
+            named
+        }));
+        let mut last = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(named) = asked {
+            last.clone_from(&named);
+        }
+        last.clone()
+    }
+}
+
 impl Pin {
     fn cause(&self) -> Cause {
         let figure = f64::from(self.level.as_number());
@@ -208,6 +261,13 @@ impl Pin {
             over_since: None,
         }
     }
+}
+
+/// Whether causes are the same but for their figures.
+fn same(some: &[Cause], others: &[Cause]) -> bool {
+    let key = |cause: &Cause| (cause.what, cause.level, cause.over_since);
+    some.len() == others.len()
+        && some.iter().zip(others).all(|(one, other)| key(one) == key(other) && one.by == other.by)
 }
 
 fn log((from, to, cause): (Level, Level, Option<String>)) {

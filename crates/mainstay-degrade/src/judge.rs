@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use mainstay_core::Name;
 
-use crate::{Cause, DownDependency, Level, Thresholds, What};
+use crate::{Cause, DownDependency, Level, Thresholds, TrafficFigures, What};
 
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) down: Vec<DownDependency>,
+    pub(crate) traffic: Option<TrafficFigures>,
     pub(crate) signals: Vec<SignalFigure>,
 }
 
@@ -132,6 +133,14 @@ impl Judge {
                 if limit > 0 {
                     reach(*what, None, level, by.len() as f64, f64::from(limit), by);
                 }
+            }
+            let Some(traffic) = figures.traffic else { continue };
+            if limits.error_rate > 0.0 {
+                reach(What::ErrorRate, None, level, traffic.error_rate, limits.error_rate, &[]);
+            }
+            if !limits.latency.is_zero() {
+                let (p95, limit) = (traffic.p95.as_secs_f64(), limits.latency.as_secs_f64());
+                reach(What::Latency, None, level, p95, limit, &[]);
             }
         }
         for signal in &figures.signals {

@@ -20,7 +20,8 @@
 //! # }
 //! ```
 //!
-//! - Inputs: breakers, a health manager and other [`StateSource`]s, [`Signal`]s, an operator's pin.
+//! - Inputs: breakers, a health manager and other [`StateSource`]s, the service's own traffic ([`Observer`]), [`Signal`]s, an
+//!   operator's pin.
 //! - [`Level`]: the worst with a threshold reached ([`Thresholds`]); it rises at once and is held for a time. [`Assessment`]: the
 //!   level, each [`Cause`], and what is down.
 //! - Decisions, pure functions of an assessment: [`ModeRules`], [`BehaviorRules`], [`PartialPolicies`].
@@ -38,6 +39,7 @@ mod mode;
 mod partial;
 mod signal;
 mod thresholds;
+mod traffic;
 mod watch;
 
 pub use assessment::{Assessment, DownDependency};
@@ -50,6 +52,7 @@ pub use mode::{ExecutionMode, Mode, ModeDecision, ModeRules, UnknownMode};
 pub use partial::{Partial, PartialDecision, PartialPolicies, PartialPolicy};
 pub use signal::Signal;
 pub use thresholds::{LevelThresholds, Thresholds};
+pub use traffic::{Observer, TrafficFigures};
 
 /// The README's example.
 #[cfg(doctest)]

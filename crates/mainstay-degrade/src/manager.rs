@@ -2,14 +2,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::{Clock, ConfigError, NoRuntime, StateSource, Watch, check_duration};
+use mainstay_core::{Clock, ConfigError, NoRuntime, StateSource, Verdict, Watch, check_duration};
 use tokio::runtime::Handle;
 
 use crate::board::Board;
 use crate::judge::Judge;
 use crate::{
     Assessment, BehaviorDecision, BehaviorRules, ExecutionMode, Level, Mode, ModeDecision, ModeRules,
-    Partial, PartialPolicies, Signal, Thresholds,
+    Observer, Partial, PartialPolicies, Signal, Thresholds,
 };
 
 /// Knows how much less than usual the service does, why, and what each piece of work gets because of that.
@@ -255,6 +255,16 @@ impl<M: Mode> DegradationManager<M> {
     /// Looks at every input now: for what cannot be watched, and for tests.
     pub fn refresh(&self) {
         self.owner.board.look();
+    }
+
+    /// Takes notice of one of the service's own requests: see [`Observer::observe`].
+    pub fn observe(&self, verdict: Verdict, latency: Duration) {
+        self.owner.board.traffic.observe(verdict, latency);
+    }
+
+    /// What takes notice of requests, to keep where they are answered.
+    pub fn observer(&self) -> Observer {
+        self.owner.board.traffic.clone()
     }
 
     /// Holds the level for a time, whatever the inputs say: an operator's hand. A later pin replaces it.

@@ -79,7 +79,7 @@ pub struct ModeRules<M: Mode> {
 }
 
 /// Which mode a piece of work gets, and why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModeDecision<M> {
     /// What was asked for.

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,15 +23,14 @@ pub(crate) async fn keep(board: Arc<Board>) {
 
 /// Looks whenever a source has changed, or said that it would by time.
 pub(crate) async fn source(board: Arc<Board>, source: Arc<dyn StateSource>) {
-    let mut watch = source.watch();
+    // A source that panics is looked at by the keeper, now and then.
+    let Ok(mut watch) = catch_unwind(AssertUnwindSafe(|| source.watch())) else { return };
     loop {
         board.look();
-        let clock = source.clock();
-        let least = clock.now().saturating_add(LEAST_WAIT);
-        let next = source.next_change().map(|at| at.max(least));
+        let next = catch_unwind(AssertUnwindSafe(|| Some((source.clock(), source.next_change()?))));
         tokio::select! {
             () = watch.changed() => {}
-            () = due(&clock, next) => {}
+            () = due(next.ok().flatten()) => {}
         }
     }
 }
@@ -44,9 +44,30 @@ pub(crate) async fn signal(board: Arc<Board>, signal: Signal) {
     }
 }
 
-async fn due(clock: &Clock, at: Option<Duration>) {
-    match at {
-        Some(at) => clock.sleep_until(at).await,
+/// How often the traffic is looked at while there is some. A failure is looked at at once.
+const TRAFFIC_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at the traffic: at its failures at once, at its latency, and at what leaves the window, every second.
+pub(crate) async fn traffic(board: Arc<Board>) {
+    let mut watch = board.traffic.watch();
+    let mut seen = None;
+    loop {
+        let figures = board.traffic.figures();
+        if figures != seen {
+            seen = figures;
+            board.look();
+        }
+        let next = board.clock.now().saturating_add(TRAFFIC_EVERY);
+        tokio::select! {
+            () = watch.changed() => {}
+            () = board.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+async fn due(change: Option<(Clock, Duration)>) {
+    match change {
+        Some((clock, at)) => clock.sleep_until(at.max(clock.now().saturating_add(LEAST_WAIT))).await,
         None => std::future::pending().await,
     }
 }

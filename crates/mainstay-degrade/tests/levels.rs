@@ -237,6 +237,65 @@ async fn an_assessment_can_be_kept_and_read_again() {
     assert_eq!(serde_json::from_str::<Assessment>(&json).unwrap(), *assessment);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_has_said_nothing_new_and_hurts_nobody() {
+    use mainstay_core::{Bell, Condition, Name, StateSource, Watch};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    #[derive(Clone)]
+    struct Broken(Arc<AtomicBool>, Arc<Bell>);
+    impl StateSource for Broken {
+        fn name(&self) -> Name {
+            Name::new("broken").unwrap()
+        }
+        fn condition(&self) -> Condition {
+            assert!(!self.0.load(Ordering::SeqCst), "broken");
+            Condition::Down
+        }
+        fn next_change(&self) -> Option<Duration> {
+            assert!(!self.0.load(Ordering::SeqCst), "broken");
+            None
+        }
+        fn watch(&self) -> Watch {
+            self.1.watch()
+        }
+        fn poll(&self) {}
+        fn clock(&self) -> Clock {
+            Clock::tokio()
+        }
+    }
+    let (broken, redis) = (Broken(Arc::default(), Bell::new()), breaker("redis"));
+    let degrade = builder().watch(&broken).watch(&redis).build().unwrap();
+    degrade.start().unwrap();
+    settle().await;
+    assert_eq!(degrade.level(), Level::Minor);
+    broken.0.store(true, Ordering::SeqCst);
+    broken.1.ring();
+    redis.trip();
+    settle().await;
+    assert_eq!(degrade.level(), Level::Moderate, "it was down when it was last heard of");
+}
+
+#[test]
+fn many_who_look_at_once_do_not_believe_what_is_older() {
+    let (clock, _time) = Clock::manual();
+    let redis = Breaker::builder("redis").clock(clock.clone()).build().unwrap();
+    let degrade = DegradationManager::builder().clock(clock).watch(&redis).build().unwrap();
+    for _ in 0..200 {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| degrade.refresh());
+            }
+            redis.trip();
+            degrade.refresh();
+        });
+        assert!(degrade.assessment().is_down("redis"));
+        redis.reset();
+        degrade.refresh();
+        assert!(!degrade.assessment().is_down("redis"));
+    }
+}
+
 #[test]
 fn outside_of_a_runtime_a_start_is_refused() {
     let degrade = DegradationManager::builder().build().unwrap();

@@ -1,0 +1,176 @@
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use mainstay_core::{Bell, Clock, Verdict, Watch, stripe_slot};
+
+/// How many slices the window has; the current, partial one is one of them.
+const SLICES: u64 = 10;
+/// How long a slice is: ten of them are the 30 s of the window.
+const SLICE: Duration = Duration::from_secs(3);
+/// From how many requests on the traffic counts.
+const LEAST: u64 = 20;
+/// How many threads have a place of their own; more than these share places.
+const PLACES: usize = 16;
+/// The longest latency that is told apart from longer ones, in milliseconds: an hour.
+const LONGEST_MS: u64 = 3_600_000;
+/// How often failures wake who looks at most.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+
+/// Takes notice of the service's own requests: how many fail, and how long they take. Cheap to clone, cheap for every request:
+/// a reading of the coarse clock and a lock that hardly anybody else wants.
+///
+/// The window is the last 30 s, in ten slices; it counts from 20 requests on. Latency is the 95th percentile, to two digits.
+#[derive(Clone)]
+pub struct Observer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    places: Vec<Mutex<Place>>,
+    /// When failures may wake who looks again.
+    quiet_until: AtomicU64,
+    bell: Arc<Bell>,
+}
+
+/// What one thread, or a few, have seen.
+#[derive(Default)]
+struct Place {
+    slices: Vec<Slice>,
+}
+
+struct Slice {
+    /// Which slice of the clock's time it is.
+    number: u64,
+    failures: u64,
+    /// Of successes and failures, in milliseconds.
+    latencies: Histogram<u32>,
+}
+
+/// What the traffic of the window was like, if there was enough of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TrafficFigures {
+    /// How many requests were successes or failures.
+    pub requests: u64,
+    /// The share of failures: 0 to 1.
+    pub error_rate: f64,
+    /// How long 95 of 100 of them took at most.
+    pub p95: Duration,
+}
+
+impl Observer {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let places = (0..PLACES).map(|_| Mutex::default()).collect();
+        let shared = Shared { clock, places, quiet_until: AtomicU64::new(0), bell: Bell::new() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes notice of a request. One to ignore is not counted: a rejection by a breaker, an answer that says that it is
+    /// degraded, a request that was shed. Their breaker counts already, and what the level itself does is no evidence for it.
+    pub fn observe(&self, verdict: Verdict, latency: Duration) {
+        if verdict == Verdict::Ignore {
+            return;
+        }
+        let shared = &self.shared;
+        let now = shared.clock.coarse();
+        let failure = verdict == Verdict::Failure;
+        if let Some(place) = shared.places.get(stripe_slot() % PLACES) {
+            lock(place).record(slice_of(now), failure, latency);
+        }
+        if failure {
+            self.ring(now);
+        }
+    }
+
+    /// A failure is felt at once; many of them are felt ten times a second.
+    fn ring(&self, now: Duration) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let quiet_until = self.shared.quiet_until.load(Ordering::Relaxed);
+        let next = nanos(now.saturating_add(LEAST_WAIT));
+        let order = Ordering::Relaxed;
+        if nanos(now) >= quiet_until
+            && self.shared.quiet_until.compare_exchange(quiet_until, next, order, order).is_ok()
+        {
+            self.shared.bell.ring();
+        }
+    }
+
+    /// What the last 30 s were like; nothing with fewer than 20 requests.
+    pub fn figures(&self) -> Option<TrafficFigures> {
+        let newest = slice_of(self.shared.clock.coarse());
+        let mut all = latencies()?;
+        let mut failures = 0;
+        for place in &self.shared.places {
+            let place = lock(place);
+            for slice in place.slices.iter().filter(|slice| newest.saturating_sub(slice.number) < SLICES) {
+                failures += slice.failures;
+                // They have the same bounds.
+                let _ = all.add(&slice.latencies);
+            }
+        }
+        let requests = all.len();
+        (requests >= LEAST).then(|| TrafficFigures {
+            requests,
+            error_rate: failures as f64 / requests as f64,
+            p95: Duration::from_millis(all.value_at_quantile(0.95)),
+        })
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.shared.bell.watch()
+    }
+}
+
+impl Place {
+    fn record(&mut self, number: u64, failure: bool, latency: Duration) {
+        let known = self.slices.iter().position(|slice| slice.number == number);
+        let index = match known {
+            Some(index) => index,
+            None => match self.begin(number) {
+                Some(index) => index,
+                None => return,
+            },
+        };
+        if let Some(slice) = self.slices.get_mut(index) {
+            slice.failures += u64::from(failure);
+            let millis = u64::try_from(latency.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+            slice.latencies.saturating_record(millis.clamp(1, LONGEST_MS));
+        }
+    }
+
+    /// A slice begins: in the place of the oldest, if there are as many as the window has.
+    fn begin(&mut self, number: u64) -> Option<usize> {
+        if (self.slices.len() as u64) < SLICES {
+            self.slices.push(Slice { number, failures: 0, latencies: latencies()? });
+            return Some(self.slices.len() - 1);
+        }
+        let (index, slice) = self.slices.iter_mut().enumerate().min_by_key(|(_, slice)| slice.number)?;
+        slice.number = number;
+        slice.failures = 0;
+        slice.latencies.reset();
+        Some(index)
+    }
+}
+
+/// An empty histogram from a millisecond to an hour, to two digits. These bounds are accepted.
+fn latencies() -> Option<Histogram<u32>> {
+    Histogram::new_with_bounds(1, LONGEST_MS, 2).ok()
+}
+
+fn slice_of(now: Duration) -> u64 {
+    now.as_secs() / SLICE.as_secs()
+}
+
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").field("figures", &self.figures()).finish()
+    }
+}
