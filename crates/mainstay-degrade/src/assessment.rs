@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use mainstay_core::{Name, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Level};
+use crate::{Cause, Easing, Level};
 
 /// A level with everything that a decision needs, and why: immutable, numbered, and the same for whoever reads it back from
 /// its JSON.
@@ -24,6 +24,9 @@ pub struct Assessment {
     pub causes: Vec<Cause>,
     /// Each dependency that is down, in the order of their names.
     pub down: Vec<DownDependency>,
+    /// How what was shed because of the traffic comes back, after the level fell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub easing: Option<Easing>,
 }
 
 /// A dependency that is down.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::judge::{Figures, Judge, Judgement};
-use crate::{Assessment, Cause, DownDependency, Level, Observer, Signal, What};
+use crate::{Assessment, Cause, DownDependency, Easing, Level, Observer, Signal, What};
 
 /// Where all inputs meet: the judge behind one lock, and what is published of it.
 pub(crate) struct Board {
@@ -73,6 +73,7 @@ impl Board {
             epoch: 0,
             causes: Vec::new(),
             down: Vec::new(),
+            easing: None,
         };
         let state = State {
             judge,
@@ -166,6 +167,7 @@ impl Board {
         state.next_look = next;
         if differs {
             let since = if before.level == level { before.since } else { now };
+            let easing = Easing::after(&before, level, &causes, now, state.judge.relax_after);
             let assessment = Assessment {
                 level,
                 since,
@@ -173,6 +175,7 @@ impl Board {
                 epoch: before.epoch + 1,
                 causes,
                 down: state.down.clone(),
+                easing,
             };
             // Newer figures of the same causes are in the assessment, and wake nobody.
             let rings = before.level != assessment.level

@@ -65,6 +65,7 @@ impl What {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { level, what, figure, threshold, by, .. } = self;
+        let s = if *figure == 1.0 { "" } else { "s" };
         match what {
             What::Pinned => write!(f, "{level}: pinned by an operator")?,
             What::ErrorRate => {
@@ -78,9 +79,9 @@ impl fmt::Display for Cause {
             What::Latency => {
                 write!(f, "{level}: 95 % of requests take up to {figure} s (limit {threshold} s)")?
             }
-            What::BreakersOpen => write!(f, "{level}: {figure} breakers open (limit {threshold})")?,
-            What::CriticalDown => write!(f, "{level}: {figure} critical checks down (limit {threshold})")?,
-            What::NonCriticalDown => write!(f, "{level}: {figure} checks down (limit {threshold})")?,
+            What::BreakersOpen => write!(f, "{level}: {figure} breaker{s} open (limit {threshold})")?,
+            What::CriticalDown => write!(f, "{level}: {figure} critical check{s} down (limit {threshold})")?,
+            What::NonCriticalDown => write!(f, "{level}: {figure} check{s} down (limit {threshold})")?,
             What::Signal => write!(f, "{level}: a signal at {figure} (limit {threshold})")?,
         }
         for (index, name) in by.iter().enumerate() {

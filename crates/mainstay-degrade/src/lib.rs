@@ -25,6 +25,7 @@
 //! - [`Level`]: the worst with a threshold reached ([`Thresholds`]); it rises at once and is held for a time. [`Assessment`]: the
 //!   level, each [`Cause`], and what is down.
 //! - Decisions, pure functions of an assessment: [`ModeRules`], [`BehaviorRules`], [`PartialPolicies`].
+//! - Tower layers (features `tower` and `http`): `ShedLayer`, `FallbackLayer`, `StaleLayer`, `DecisionLayer`.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -32,10 +33,16 @@ mod assessment;
 mod behavior;
 mod board;
 mod cause;
+mod easing;
+mod gather;
 mod judge;
+#[cfg(feature = "tower")]
+mod layers;
 mod level;
 mod manager;
 mod mode;
+#[cfg(feature = "tower")]
+mod observe_layer;
 mod partial;
 mod signal;
 mod thresholds;
@@ -45,10 +52,19 @@ mod watch;
 pub use assessment::{Assessment, DownDependency};
 pub use behavior::{Behavior, BehaviorDecision, BehaviorReason, BehaviorRules, Refused};
 pub use cause::{Cause, What};
+pub use easing::Easing;
+pub use gather::{
+    Aggregate, DegradationInfo, End, Gather, GatherError, Gathered, Outcome, Part, PartResult, PartValue,
+    PartialResult,
+};
+#[cfg(feature = "tower")]
+pub use layers::*;
 pub use level::Level;
 pub use mainstay_core::{Clock, ConfigError, ManualClock, Name, NoRuntime, StateSource, Weight};
 pub use manager::{Assessments, DegradationManager, DegradationManagerBuilder};
 pub use mode::{ExecutionMode, Mode, ModeDecision, ModeRules, UnknownMode};
+#[cfg(feature = "tower")]
+pub use observe_layer::{ObserveFuture, ObserveLayer, ObserveService};
 pub use partial::{Partial, PartialDecision, PartialPolicies, PartialPolicy};
 pub use signal::Signal;
 pub use thresholds::{LevelThresholds, Thresholds};

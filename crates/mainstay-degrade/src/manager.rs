@@ -31,7 +31,7 @@ use crate::{
 /// # tokio::task::yield_now().await;
 /// redis.trip();
 /// let assessment = changes.changed().await;
-/// println!("{}", assessment.worst().unwrap());        // minor: 1 breakers open (limit 1): redis
+/// println!("{}", assessment.worst().unwrap());        // minor: 1 breaker open (limit 1): redis
 /// assert_eq!(degrade.mode(ExecutionMode::Complex).granted, ExecutionMode::Standard);
 /// # Ok(())
 /// # }
@@ -245,6 +245,11 @@ impl<M: Mode> DegradationManager<M> {
     /// The level with its causes.
     pub fn assessment(&self) -> Arc<Assessment> {
         self.owner.board.assessment()
+    }
+
+    /// The clock that assessments take their times from.
+    pub fn clock(&self) -> &Clock {
+        &self.owner.board.clock
     }
 
     /// Reports every change of the assessment.

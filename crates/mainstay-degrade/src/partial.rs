@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_core::{ConfigError, Name};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use crate::{Assessment, Cause, Level};
 /// How much of a workflow's parts must have succeeded for its answer to be given.
 ///
 /// With a share of s: all is well, s; at minor, the smaller of s and a half; at moderate, the smaller of s and a quarter; at severe,
-/// one success. So never more is asked for as things get worse.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// one success. So never more is asked for as things get worse. Parts that are required by name stay required at every level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartialPolicy {
     /// The share of the parts when all is well: more than 0, at most 1.
@@ -17,6 +17,13 @@ pub struct PartialPolicy {
     /// And at least so many, when all is well and at minor. Default: 1.
     #[serde(default = "one")]
     pub minimum: u32,
+    /// The parts without which there is no answer, by name, at every level. Default: none. A [`Gather`](crate::Gather) asks for them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub required: BTreeSet<String>,
+    /// What a part counts for in the share, by name: 0 to a million, to a millionth. Default: 1. A [`Gather`](crate::Gather)
+    /// weighs by them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
 }
 
 fn one() -> u32 {
@@ -40,6 +47,8 @@ pub struct Partial {
     pub level: Level,
     /// The worst cause of the level.
     pub reason: Option<Cause>,
+    /// Each dependency that is down, in the order of their names.
+    pub down: Vec<Name>,
 }
 
 /// Whether an answer made of so many parts is given.
@@ -48,20 +57,23 @@ pub struct Partial {
 pub struct PartialDecision {
     /// Whether it is.
     pub accept: bool,
-    /// Which share of the parts succeeded: 0 to 1.
+    /// Which share of the parts succeeded, by weight: 0 to 1.
     pub share: f64,
-    /// How many had to.
+    /// How many had to, at least: of parts that weigh differently, as many of the heaviest.
     pub required: u32,
     /// The level that it was decided at.
     pub level: Level,
     /// The worst cause of the level.
     pub reason: Option<Cause>,
+    /// The parts that are required by name and did not succeed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 impl PartialPolicy {
     /// A share of the parts, and at least one.
     pub const fn share(share: f64) -> Self {
-        Self { share, minimum: 1 }
+        Self { share, minimum: 1, required: BTreeSet::new(), weights: BTreeMap::new() }
     }
 
     /// And at least so many.
@@ -71,15 +83,45 @@ impl PartialPolicy {
         self
     }
 
+    /// And this part, whatever else succeeds.
+    #[must_use]
+    pub fn require(mut self, part: impl Into<String>) -> Self {
+        self.required.insert(part.into());
+        self
+    }
+
+    /// And this part counts for so much in the share: 0 to a million, to a millionth.
+    #[must_use]
+    pub fn weigh(mut self, part: impl Into<String>, weight: f64) -> Self {
+        self.weights.insert(part.into(), weight);
+        self
+    }
+
+    /// The policy as it is to be applied at a level, without an assessment.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a policy that breaks its documented rules.
+    pub fn at(self, level: Level) -> Result<Partial, ConfigError> {
+        self.validate("partial")?;
+        Ok(Partial { policy: self, level, reason: None, down: Vec::new() })
+    }
+
     /// How many of so many parts must succeed at a level: at least one.
     pub fn required(&self, level: Level, total: u32) -> u32 {
+        let (share, minimum) = self.bar(level);
+        by_share(share, total).max(minimum)
+    }
+
+    /// Which share of the parts must succeed at a level, and how many at least.
+    pub(crate) fn bar(&self, level: Level) -> (f64, u32) {
         let (share, minimum) = match level {
             Level::None => (self.share, self.minimum),
             Level::Minor => (self.share.min(0.5), self.minimum),
             Level::Moderate => (self.share.min(0.25), 1),
             Level::Severe => (0.0, 1),
         };
-        by_share(share, total).max(minimum).max(1)
+        (share, minimum.max(1))
     }
 
     fn validate(&self, field: &str) -> Result<(), ConfigError> {
@@ -90,8 +132,22 @@ impl PartialPolicy {
         if self.minimum == 0 {
             return Err(ConfigError::new(format!("{field}.minimum"), 0, "must be at least 1"));
         }
+        for (part, weight) in &self.weights {
+            check_weight(&format!("{field}.weights.{part}"), *weight)?;
+        }
         Ok(())
     }
+}
+
+/// The heaviest that a part can be.
+const MAX_WEIGHT: f64 = 1e6;
+
+/// Accepts what a part may weigh: 0 to a million.
+pub(crate) fn check_weight(field: &str, weight: f64) -> Result<(), ConfigError> {
+    if (0.0..=MAX_WEIGHT).contains(&weight) {
+        return Ok(());
+    }
+    Err(ConfigError::new(field, weight, "must be at least 0 and at most 1000000"))
 }
 
 /// The least number of parts whose share of the total reaches `share`, by division, so that 7 of 100 reaches 0.07.
@@ -99,7 +155,7 @@ fn by_share(share: f64, total: u32) -> u32 {
     let reaches = |count: u32| f64::from(count) / f64::from(total) >= share;
     let guess = (share * f64::from(total)).ceil() as u32;
     let least = guess.saturating_sub(1);
-    (least..=guess).find(|count| total > 0 && reaches(*count)).unwrap_or(guess)
+    (least..=guess.saturating_add(1)).find(|count| total > 0 && reaches(*count)).unwrap_or(guess)
 }
 
 impl PartialPolicies {
@@ -139,13 +195,14 @@ impl PartialPolicies {
     /// The policy of a workflow; one that has none of its own has that of all others.
     pub fn of(&self, workflow: &str) -> PartialPolicy {
         let own = self.workflows.iter().find(|(name, _)| name.as_str() == workflow);
-        own.map_or(self.other, |(_, policy)| *policy)
+        own.map_or(&self.other, |(_, policy)| policy).clone()
     }
 
     /// The policy of a workflow, as it is to be applied by an assessment.
     pub fn at(&self, assessment: &Assessment, workflow: &str) -> Partial {
         let (level, policy) = (assessment.level, self.of(workflow));
-        Partial { policy, level, reason: assessment.worst().cloned() }
+        let down = assessment.down.iter().map(|down| down.name).collect();
+        Partial { policy, level, reason: assessment.worst().cloned(), down }
     }
 }
 
@@ -155,7 +212,8 @@ impl Partial {
         self.policy.required(self.level, total)
     }
 
-    /// Whether so many successes of so many parts are enough. Of no parts none is.
+    /// Whether so many successes of so many parts are enough, by count alone: parts that are required by name, and weights, are for a
+    /// [`Gather`](crate::Gather). Of no parts none is.
     pub fn decide(&self, successes: u32, total: u32) -> PartialDecision {
         let required = self.required(total);
         let share = if total == 0 { 0.0 } else { f64::from(successes) / f64::from(total) };
@@ -165,6 +223,7 @@ impl Partial {
             required,
             level: self.level,
             reason: self.reason.clone(),
+            missing: Vec::new(),
         }
     }
 }

@@ -120,6 +120,11 @@ impl Observer {
         })
     }
 
+    #[cfg(feature = "tower")]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
     pub(crate) fn watch(&self) -> Watch {
         self.shared.bell.watch()
     }

@@ -66,7 +66,7 @@ pub mod prelude {
 }
 
 /// The code in the README and in the guide is compiled and run with the tests.
-#[cfg(all(doctest, feature = "breaker", feature = "health", feature = "tower"))]
+#[cfg(all(doctest, feature = "breaker", feature = "degrade", feature = "health", feature = "tower"))]
 mod guide {
     #[doc = include_str!("../../../README.md")]
     mod readme {}
@@ -74,6 +74,8 @@ mod guide {
     mod breaker {}
     #[doc = include_str!("../../../docs/guide/tower.md")]
     mod tower {}
+    #[doc = include_str!("../../../docs/guide/degrade.md")]
+    mod degrade {}
     #[doc = include_str!("../../../docs/guide/health.md")]
     mod health {}
     #[doc = include_str!("../../../docs/guide/seeing.md")]

@@ -1,6 +1,8 @@
 #[cfg(feature = "breaker")]
 use mainstay_breaker::{Breaker, BreakerBuilder};
 use mainstay_core::{Clock, Registry};
+#[cfg(feature = "degrade")]
+use mainstay_degrade::{DegradationManager, DegradationManagerBuilder};
 #[cfg(feature = "health")]
 use mainstay_health::{HealthManager, HealthManagerBuilder};
 
@@ -75,5 +77,22 @@ impl Mainstay {
     #[cfg(feature = "health")]
     pub fn health(&self, service: impl Into<String>) -> HealthManagerBuilder {
         HealthManager::builder(service).clock(self.clock.clone()).registry(&self.registry)
+    }
+
+    /// Begins to build a degradation manager that has its time from here. Say what it shall watch: breakers, a health
+    /// manager, or both.
+    ///
+    /// ```
+    /// use mainstay::Mainstay;
+    ///
+    /// let mainstay = Mainstay::new();
+    /// let redis = mainstay.breaker("redis").build()?;
+    /// let health = mainstay.health("orders").build()?;
+    /// let degrade = mainstay.degradation().watch(&redis).watch(&health).build()?;
+    /// # Ok::<(), mainstay::ConfigError>(())
+    /// ```
+    #[cfg(feature = "degrade")]
+    pub fn degradation(&self) -> DegradationManagerBuilder {
+        DegradationManager::builder().clock(self.clock.clone())
     }
 }

@@ -1,0 +1,79 @@
+//! The headers that a [`DecisionLayer`](crate::DecisionLayer) puts on responses. Over gRPC they are metadata.
+
+use std::fmt::Write;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{Assessment, Degraded, Level};
+
+/// The level, if something is wrong: `minor`, `moderate`, `severe`.
+pub const DEGRADED: HeaderName = HeaderName::from_static("degraded");
+
+/// The thresholds that were reached, the worst first: `breakers_open, error_rate`.
+pub const DEGRADED_REASON: HeaderName = HeaderName::from_static("degraded-reason");
+
+/// In what way this answer is less than a full one: `fallback`, `stale`, `partial`. A full one has no such header.
+pub const DEGRADED_ANSWER: HeaderName = HeaderName::from_static("degraded-answer");
+
+/// How much of a partial answer is there: `0.00` to `1.00`, rounded down.
+pub const DEGRADED_COMPLETENESS: HeaderName = HeaderName::from_static("degraded-completeness");
+
+/// How old a stale answer is, in whole seconds, rounded up.
+pub const DEGRADED_AGE: HeaderName = HeaderName::from_static("degraded-age");
+
+/// Says it all in headers. What an upstream said under the same names stays beside it.
+pub(super) fn write(
+    headers: &mut HeaderMap,
+    assessment: &Assessment,
+    degraded: Option<Degraded>,
+    names: bool,
+) {
+    if assessment.level != Level::None {
+        headers.append(DEGRADED, HeaderValue::from_static(assessment.level.as_str()));
+        // A name may hold what a header cannot.
+        if !(names && put(headers, DEGRADED_REASON, &reason(assessment, true))) {
+            put(headers, DEGRADED_REASON, &reason(assessment, false));
+        }
+    }
+    let Some(degraded) = degraded else { return };
+    headers.append(DEGRADED_ANSWER, HeaderValue::from_static(degraded.as_str()));
+    match degraded {
+        Degraded::Fallback => {}
+        Degraded::Stale { age } => {
+            let seconds = age.as_secs() + u64::from(age.subsec_nanos() > 0);
+            headers.append(DEGRADED_AGE, HeaderValue::from(seconds));
+        }
+        Degraded::Partial { completeness } => {
+            let hundredths = (completeness.clamp(0.0, 1.0) * 100.0 + 1e-9).floor() / 100.0;
+            if hundredths.is_finite() {
+                put(headers, DEGRADED_COMPLETENESS, &format!("{hundredths:.2}"));
+            }
+        }
+    }
+}
+
+/// No figures, and names only where they are wanted: a response may leave the house.
+fn reason(assessment: &Assessment, names: bool) -> String {
+    let mut reason = String::new();
+    for cause in &assessment.causes {
+        if !reason.is_empty() {
+            reason.push_str(", ");
+        }
+        reason.push_str(cause.what.as_str());
+        for name in cause.by.iter().filter(|_| names) {
+            let _ = write!(reason, " {name}");
+        }
+    }
+    reason
+}
+
+/// Whether it could be said.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) -> bool {
+    match HeaderValue::from_str(value) {
+        Ok(value) if !value.is_empty() => {
+            headers.append(name, value);
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,19 @@
+#[cfg(feature = "http")]
+mod decision;
+mod degraded;
+mod fallback;
+mod shed;
+mod stale;
+
+#[cfg(feature = "http")]
+pub use decision::{DecisionFuture, DecisionLayer, DecisionService, headers};
+#[cfg(feature = "http")]
+pub use degraded::InExtensions;
+pub use degraded::{Degraded, Mark};
+pub use fallback::{FallBackOn, FallbackFuture, FallbackLayer, FallbackService, Instead, Never, OnError};
+pub use shed::{
+    Criticality, OnShed, PassShed, Shed, ShedCounts, ShedError, ShedFuture, ShedLayer, ShedService, ShedWith,
+};
+#[cfg(feature = "http")]
+pub use stale::KeepHttp;
+pub use stale::{KeepOk, Keeping, StaleFuture, StaleLayer, StaleService, Worth};

@@ -1,0 +1,125 @@
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use quick_cache::sync::Cache;
+
+/// The answers of all services of one layer: so many keys at most.
+pub(super) struct Store<Key, T> {
+    keys: Cache<Key, Arc<Kept<T>>>,
+}
+
+/// What is known of one key.
+pub(super) struct Kept<T> {
+    answer: ArcSwapOption<Answer<T>>,
+    /// Somebody asks again. Held by a [`Refresh`].
+    refreshing: AtomicBool,
+    /// The last that asked failed.
+    failing: AtomicBool,
+    /// When to ask again, in nanoseconds since the clock's zero.
+    next_try: AtomicU64,
+}
+
+/// An answer, and when it was asked for.
+pub(super) struct Answer<T> {
+    pub(super) response: T,
+    pub(super) asked_at: Duration,
+}
+
+/// The right to ask again for one key, of which there is one at a time. Given back when it is dropped.
+pub(super) struct Refresh<T>(Arc<Kept<T>>);
+
+impl<Key: Eq + Hash + Clone, T> Store<Key, T> {
+    pub(super) fn new(max_entries: usize) -> Self {
+        Self { keys: Cache::new(max_entries.max(1)) }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<Arc<Kept<T>>> {
+        self.keys.get(key)
+    }
+
+    /// Keeps an answer, unless there is one that was asked for later.
+    pub(super) fn keep(&self, key: &Key, response: T, asked_at: Duration) {
+        let answer = Arc::new(Answer { response, asked_at });
+        let kept =
+            match self.keys.get_or_insert_with(key, || Ok::<_, std::convert::Infallible>(Arc::default())) {
+                Ok(kept) => kept,
+                Err(never) => match never {},
+            };
+        kept.answer.rcu(|known| match known {
+            Some(known) if known.asked_at > asked_at => Some(known.clone()),
+            _ => Some(answer.clone()),
+        });
+        kept.succeeded();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// Relaxed throughout: the flags guard no other memory; the answer is published by its own pointer.
+impl<T> Kept<T> {
+    /// The answer, if it is at most so old. What is older is dropped.
+    pub(super) fn answer(&self, now: Duration, max_staleness: Duration) -> Option<Arc<Answer<T>>> {
+        let answer = self.answer.load_full()?;
+        if answer.age(now) <= max_staleness {
+            return Some(answer);
+        }
+        // Unless there is a new one by now.
+        self.answer.compare_and_swap(&Some(answer), None);
+        None
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn succeeded(&self) {
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, next_try: Duration) {
+        self.next_try.store(nanos(next_try), Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// The right to ask again, if it is time for that and nobody has it.
+    pub(super) fn refresh(self: &Arc<Self>, now: Duration, every: Duration) -> Option<Refresh<T>> {
+        let is_due = nanos(now) >= self.next_try.load(Ordering::Relaxed);
+        if !is_due || self.refreshing.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        self.next_try.store(nanos(now.saturating_add(every)), Ordering::Relaxed);
+        Some(Refresh(self.clone()))
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self {
+            answer: ArcSwapOption::empty(),
+            refreshing: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+            next_try: AtomicU64::new(0),
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    pub(super) fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.asked_at)
+    }
+}
+
+impl<T> Drop for Refresh<T> {
+    fn drop(&mut self) {
+        self.0.refreshing.store(false, Ordering::Relaxed);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

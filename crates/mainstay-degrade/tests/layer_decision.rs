@@ -1,0 +1,121 @@
+//! What a service and its callers are told.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use mainstay_breaker::Breaker;
+use mainstay_degrade::InExtensions;
+use mainstay_degrade::{Assessment, DecisionLayer, DegradationManager, Degraded, Level, Mark, headers};
+use mainstay_testkit::{ProbeHandle, ServiceProbe};
+use tower::{Layer, ServiceExt};
+
+type Probe = ServiceProbe<Request<()>, Response<()>, Infallible>;
+type Handle = ProbeHandle<Request<()>, Response<()>, Infallible>;
+
+fn probe() -> (Probe, Handle) {
+    let (probe, handle) = ServiceProbe::new();
+    handle.answer_with(|_| Ok(Response::new(())));
+    (probe, handle)
+}
+
+fn degraded(names: &[&str]) -> DegradationManager {
+    let breakers: Vec<_> = names.iter().map(|name| Breaker::new(*name).unwrap()).collect();
+    breakers.iter().for_each(Breaker::trip);
+    let degrade = breakers
+        .iter()
+        .fold(DegradationManager::builder(), |builder, breaker| builder.watch(breaker))
+        .build()
+        .unwrap();
+    degrade.refresh();
+    degrade
+}
+
+fn said(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut said: Vec<_> =
+        headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    said.sort();
+    said
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn while_all_is_well_nothing_is_said() {
+    let (probe, _handle) = probe();
+    let service = DecisionLayer::new(&degraded(&[])).layer(probe);
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(said(response.headers()), []);
+}
+
+#[tokio::test]
+async fn the_service_has_the_assessment_and_the_caller_the_level_and_why_without_names() {
+    let degrade = degraded(&["secret-ledger", "redis"]);
+    let (probe, handle) = probe();
+    let at = degrade.assessment();
+    handle.answer_with(move |request: Request<()>| {
+        assert!(Arc::ptr_eq(request.extensions().get::<Arc<Assessment>>().unwrap(), &at));
+        Ok(Response::new(()))
+    });
+    let response = DecisionLayer::new(&degrade).layer(probe.clone()).oneshot(Request::new(())).await.unwrap();
+    assert_eq!(
+        said(response.headers()),
+        pairs(&[("degraded", "moderate"), ("degraded-reason", "breakers_open")])
+    );
+
+    let layer = DecisionLayer::new(&degrade).with_names();
+    let response = layer.layer(probe).oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.headers()[headers::DEGRADED_REASON], "breakers_open redis secret-ledger");
+    assert_eq!(handle.unready_calls(), 0);
+}
+
+#[tokio::test]
+async fn the_level_is_that_at_which_the_request_came() {
+    let degrade = degraded(&[]);
+    let (probe, handle) = ServiceProbe::<Request<()>, Response<()>, Infallible>::new();
+    let answer = tokio::spawn(DecisionLayer::new(&degrade).layer(probe).oneshot(Request::new(())));
+    let (_, reply) = handle.next_request().await;
+    degrade.pin(Level::Severe, Duration::from_secs(60)).unwrap();
+    reply.send(Ok(Response::new(())));
+    assert_eq!(said(answer.await.unwrap().unwrap().headers()), []);
+}
+
+#[tokio::test]
+async fn a_degraded_answer_says_in_what_way_even_while_all_is_well() {
+    for (mark, expected) in [
+        (Degraded::Fallback, pairs(&[("degraded-answer", "fallback")])),
+        (
+            Degraded::Stale { age: Duration::from_millis(1_500) },
+            pairs(&[("degraded-age", "2"), ("degraded-answer", "stale")]),
+        ),
+        (
+            Degraded::Partial { completeness: 0.999 },
+            pairs(&[("degraded-answer", "partial"), ("degraded-completeness", "0.99")]),
+        ),
+        (
+            Degraded::Partial { completeness: 0.29 },
+            pairs(&[("degraded-answer", "partial"), ("degraded-completeness", "0.29")]),
+        ),
+        (Degraded::Partial { completeness: f64::NAN }, pairs(&[("degraded-answer", "partial")])),
+    ] {
+        let (probe, handle) = probe();
+        handle.answer_with(move |_| Ok(InExtensions.mark(Response::new(()), mark)));
+        let service = DecisionLayer::new(&degraded(&[])).layer(probe);
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(said(response.headers()), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_an_upstream_said_stays() {
+    let (probe, handle) = probe();
+    handle.answer_with(|_| Ok(Response::builder().header("degraded", "severe").body(()).unwrap()));
+    let service = DecisionLayer::new(&degraded(&["redis"])).layer(probe);
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    let levels: Vec<_> = response.headers().get_all("degraded").iter().collect();
+    assert_eq!(levels, ["severe", "minor"]);
+}
