@@ -203,12 +203,14 @@ impl Board {
     /// Watches every input on a runtime.
     pub(crate) fn start(self: &Arc<Self>, runtime: &Handle) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.tasks.is_empty() {
+        // Tasks of a runtime that is gone have finished.
+        if state.tasks.iter().any(|task| !task.is_finished()) {
             return;
         }
+        state.tasks.clear();
         let keeper = runtime.spawn(crate::watch::keep(self.clone()));
         state.tasks.push(keeper.abort_handle());
-        let traffic = runtime.spawn(crate::watch::traffic(self.clone()));
+        let traffic = runtime.spawn(crate::watch::traffic(self.clone(), self.traffic.watch()));
         state.tasks.push(traffic.abort_handle());
         for watched in &self.sources {
             let task = runtime.spawn(crate::watch::source(self.clone(), watched.source.clone()));

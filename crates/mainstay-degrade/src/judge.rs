@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mainstay_core::Name;
@@ -42,10 +42,22 @@ struct Threshold {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Judgement {
     pub(crate) level: Level,
-    /// The worst first; one for each figure.
+    /// The worst first; for each figure the one that is reached, and a worse one that is held.
     pub(crate) causes: Vec<Cause>,
     /// When it changes by time alone.
     pub(crate) next_change: Option<Duration>,
+}
+
+/// For which level a cause stands now, and when that changes by time: for its own while it is reached; once it is over for
+/// the worst, at most its own, whose time has not run out, because who leaves a level gets to the one below.
+fn standing(cause: &Cause, now: Duration, relax_after: [Duration; 3]) -> Option<(Level, Option<Duration>)> {
+    let Some(over) = cause.over_since else { return Some((cause.level, None)) };
+    let held = Level::DEGRADED.into_iter().zip(relax_after).rev();
+    let mut ends = held
+        .filter(|(level, _)| *level <= cause.level)
+        .map(|(level, time)| (level, over.saturating_add(time)));
+    let (level, end) = ends.find(|(_, end)| now < *end)?;
+    Some((level, Some(end)))
 }
 
 impl Judge {
@@ -69,24 +81,30 @@ impl Judge {
         self.reached
             .extend(reached.into_iter().map(|(threshold, cause)| (threshold, Cause { since: now, ..cause })));
         let relax_after = self.relax_after;
-        let until = |cause: &Cause| {
-            let held =
-                usize::from(cause.level.as_number()).checked_sub(1).and_then(|level| relax_after.get(level));
-            cause.over_since.map(|over| over.saturating_add(held.copied().unwrap_or_default()))
-        };
-        self.reached.retain(|_, cause| until(cause).is_none_or(|until| now < until));
+        self.reached.retain(|_, cause| standing(cause, now, relax_after).is_some());
 
-        let next_change = self.reached.values().filter_map(until).min();
-        // Of each figure the worst level; they are in the order of figure and level.
+        let ends = self.reached.values().filter_map(|cause| standing(cause, now, relax_after)?.1);
+        let next_change = ends.min();
         let mut causes: Vec<Cause> = Vec::new();
-        let mut last: Option<(What, Option<Name>)> = None;
-        for (threshold, cause) in &self.reached {
-            let figure = (threshold.what, threshold.signal);
-            if last == Some(figure) {
-                causes.pop();
+        let figures: BTreeSet<_> =
+            self.reached.keys().map(|threshold| (threshold.what, threshold.signal)).collect();
+        for (what, signal) in figures {
+            let of_figure = self
+                .reached
+                .iter()
+                .filter(|(threshold, _)| threshold.what == what && threshold.signal == signal);
+            // The worst that is reached, and a worse one that was, if it is held.
+            let (mut active, mut held): (Option<Cause>, Option<Cause>) = (None, None);
+            for (_, cause) in of_figure {
+                let Some((level, _)) = standing(cause, now, relax_after) else { continue };
+                let worst = if cause.over_since.is_none() { &mut active } else { &mut held };
+                if worst.as_ref().is_none_or(|worst| level >= worst.level) {
+                    *worst = Some(Cause { level, ..cause.clone() });
+                }
             }
-            causes.push(cause.clone());
-            last = Some(figure);
+            let reached = active.as_ref().map_or(Level::None, |cause| cause.level);
+            causes.extend(held.filter(|held| held.level > reached));
+            causes.extend(active);
         }
         // The sort is stable, so that causes as bad as each other stay in one order.
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.level));

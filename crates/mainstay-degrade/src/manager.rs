@@ -228,6 +228,8 @@ impl<M: Mode> DegradationManager<M> {
     pub fn start(&self) -> Result<(), NoRuntime> {
         let runtime = self.owner.runtime.clone().or_else(|| Handle::try_current().ok());
         self.owner.board.start(&runtime.ok_or_else(NoRuntime::new)?);
+        // What is down already counts before anybody asks.
+        self.owner.board.look();
         Ok(())
     }
 
@@ -272,7 +274,8 @@ impl<M: Mode> DegradationManager<M> {
         self.owner.board.traffic.clone()
     }
 
-    /// Holds the level for a time, whatever the inputs say: an operator's hand. A later pin replaces it.
+    /// Holds the level for a time, whatever the inputs say: an operator's hand. A later pin replaces it. It ends by itself
+    /// while the manager runs; else when somebody calls [`refresh`](Self::refresh).
     ///
     /// # Errors
     ///

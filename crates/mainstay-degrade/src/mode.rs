@@ -75,6 +75,8 @@ impl Mode for ExecutionMode {
 pub struct ModeRules<M: Mode> {
     /// For each level, for each step of the ladder: the step that is granted.
     granted: [Vec<usize>; 4],
+    /// What was said: from which level on which step gets which.
+    said: Vec<(Level, usize, usize)>,
     modes: std::marker::PhantomData<M>,
 }
 
@@ -122,15 +124,17 @@ impl<M: Mode> ModeRules<M> {
             }
         }
         let all: Vec<usize> = (0..M::LADDER.len()).collect();
-        Ok(Self { granted: [all.clone(), all.clone(), all.clone(), all], modes: std::marker::PhantomData })
+        let granted = [all.clone(), all.clone(), all.clone(), all];
+        Ok(Self { granted, said: Vec::new(), modes: std::marker::PhantomData })
     }
 
     /// From this level on, who asks for `requested` gets `granted`.
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for a mode that is not in the ladder, and for a rule that would grant more than was asked for, or more
-    /// than at a better level.
+    /// A [`ConfigError`] for a mode that is not in the ladder, for the level none, and for a rule that would grant more than was
+    /// asked for, or that contradicts another one: more than at a better level, less than at a worse one, or a second rule for
+    /// the same.
     pub fn at(mut self, level: Level, requested: M, granted: M) -> Result<Self, ConfigError> {
         let field = || format!("modes.{level}.{}", requested.name());
         let step = |mode: M| {
@@ -141,13 +145,23 @@ impl<M: Mode> ModeRules<M> {
         if gets > asked {
             return Err(ConfigError::new(field(), granted.name(), "must not be more than what is asked for"));
         }
-        let better = Level::ALL.iter().filter(|better| **better < level);
-        for better in better {
-            if self.step(*better, asked) < gets {
-                let rule = format!("must not be more than at level {better}");
-                return Err(ConfigError::new(field(), granted.name(), rule));
-            }
+        if level == Level::None {
+            return Err(ConfigError::new(field(), level, "must be a level at which something is wrong"));
         }
+        for (other, _, grants) in self.said.iter().filter(|(_, of, _)| *of == asked) {
+            let rule = match other.cmp(&level) {
+                std::cmp::Ordering::Equal => "must be said once".to_owned(),
+                std::cmp::Ordering::Less if gets > *grants => {
+                    format!("must not be more than at level {other}")
+                }
+                std::cmp::Ordering::Greater if gets < *grants => {
+                    format!("must not be less than at level {other}")
+                }
+                _ => continue,
+            };
+            return Err(ConfigError::new(field(), granted.name(), rule));
+        }
+        self.said.push((level, asked, gets));
         for worse in Level::ALL.into_iter().filter(|worse| *worse >= level) {
             let steps = self.granted.get_mut(usize::from(worse.as_number()));
             if let Some(step) = steps.and_then(|steps| steps.get_mut(asked)) {
@@ -205,6 +219,7 @@ impl ModeRules<ExecutionMode> {
         // These are constants, and a test has them built.
         rules.unwrap_or(Self {
             granted: [vec![0, 1, 2], vec![0, 1, 1], vec![0, 0, 1], vec![0, 0, 0]],
+            said: Vec::new(),
             modes: std::marker::PhantomData,
         })
     }

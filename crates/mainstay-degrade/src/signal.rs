@@ -55,9 +55,9 @@ impl Signal {
         self
     }
 
-    /// Sets it. The level follows at once. What is not a number counts as zero.
+    /// Sets it. The level follows at once. What is not a number counts as zero, what is infinite as the largest number.
     pub fn set(&self, value: f64) {
-        let value = if value.is_nan() { 0.0 } else { value };
+        let value = if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
         if self.shared.value.swap(value.to_bits(), Ordering::AcqRel) != value.to_bits() {
             self.shared.bell.ring();
         }

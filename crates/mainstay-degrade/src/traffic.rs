@@ -17,7 +17,7 @@ const PLACES: usize = 16;
 /// The longest latency that is told apart from longer ones, in milliseconds: an hour.
 const LONGEST_MS: u64 = 3_600_000;
 /// How often failures wake who looks at most.
-const LEAST_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const LEAST_WAIT: Duration = Duration::from_millis(100);
 
 /// Takes notice of the service's own requests: how many fail, and how long they take. Cheap to clone, cheap for every request:
 /// a reading of the coarse clock and a lock that hardly anybody else wants.

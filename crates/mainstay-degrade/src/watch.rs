@@ -2,10 +2,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::{Clock, StateSource};
+use mainstay_core::{Clock, StateSource, Watch};
 
 use crate::Signal;
 use crate::board::Board;
+use crate::traffic::LEAST_WAIT as LEAST_WAIT_OF_TRAFFIC;
 
 /// A source that says that it changes at a moment that has passed is looked at again after this time.
 const LEAST_WAIT: Duration = Duration::from_millis(10);
@@ -44,24 +45,25 @@ pub(crate) async fn signal(board: Arc<Board>, signal: Signal) {
     }
 }
 
-/// How often the traffic is looked at while there is some. A failure is looked at at once.
+/// How often the traffic is looked at while there is some. A failure is looked at at once, and once more when those that
+/// followed it are counted.
 const TRAFFIC_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks at the traffic: at its failures at once, at its latency, and at what leaves the window, every second.
-pub(crate) async fn traffic(board: Arc<Board>) {
-    let mut watch = board.traffic.watch();
+pub(crate) async fn traffic(board: Arc<Board>, mut watch: Watch) {
     let mut seen = None;
+    let mut wait = TRAFFIC_EVERY;
     loop {
         let figures = board.traffic.figures();
         if figures != seen {
             seen = figures;
             board.look();
         }
-        let next = board.clock.now().saturating_add(TRAFFIC_EVERY);
-        tokio::select! {
-            () = watch.changed() => {}
-            () = board.clock.sleep_until(next) => {}
-        }
+        let next = board.clock.now().saturating_add(wait);
+        wait = tokio::select! {
+            () = watch.changed() => LEAST_WAIT_OF_TRAFFIC,
+            () = board.clock.sleep_until(next) => TRAFFIC_EVERY,
+        };
     }
 }
 

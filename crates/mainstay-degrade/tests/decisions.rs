@@ -122,6 +122,16 @@ fn ladders_and_rules_that_make_no_sense_are_refused() {
     let back = rules().at(Level::Minor, Search::Meaning, Search::Titles).unwrap();
     let back = back.at(Level::Severe, Search::Meaning, Search::Texts).unwrap_err();
     assert_eq!(back.rule, "must not be more than at level minor");
+    // Whichever is said first.
+    let worse = rules().at(Level::Severe, Search::Meaning, Search::Texts).unwrap();
+    let less = worse.clone().at(Level::Minor, Search::Meaning, Search::Titles).unwrap_err();
+    assert_eq!(less.rule, "must not be less than at level severe");
+    assert_eq!(
+        worse.at(Level::Severe, Search::Meaning, Search::Titles).unwrap_err().rule,
+        "must be said once"
+    );
+    let none = rules().at(Level::None, Search::Meaning, Search::Titles).unwrap_err();
+    assert_eq!(none.rule, "must be a level at which something is wrong");
 }
 
 #[test]

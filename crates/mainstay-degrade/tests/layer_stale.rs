@@ -294,3 +294,35 @@ async fn a_request_without_a_key_is_asked_as_if_there_were_no_layer() {
     assert_eq!(service.oneshot(get("/a")).await.unwrap_err(), "down");
     assert_eq!(layer.entries(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_origin_took_back_is_not_served_any_more() {
+    let taken_back: [fn() -> Answer; 3] = [
+        || Response::builder().status(404).body("gone".to_owned()).unwrap(),
+        || Response::builder().status(403).body("forbidden".to_owned()).unwrap(),
+        || Response::builder().header("cache-control", "private").body("yours alone".to_owned()).unwrap(),
+    ];
+    for answer in taken_back {
+        let (probe, handle) = origin();
+        let service = layer(&manager(), KeepHttp::default()).layer(probe);
+        assert_eq!(service.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+        handle.answer_with(move |_| Ok(answer()));
+        service.clone().oneshot(get("/a")).await.unwrap();
+        handle.answer_with(|_| Err("down"));
+        assert!(
+            service.clone().oneshot(get("/a")).await.is_err(),
+            "the failure, and not what was taken back"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_says_something_of_the_moment_takes_nothing_back() {
+    let (probe, handle) = origin();
+    let service = layer(&manager(), KeepHttp::default()).layer(probe);
+    assert_eq!(service.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+    handle.answer_with(|_| Ok(Response::builder().status(429).body("later".to_owned()).unwrap()));
+    assert_eq!(service.clone().oneshot(get("/a")).await.unwrap().status(), 429);
+    handle.answer_with(|_| Err("down"));
+    assert!(age(&service.clone().oneshot(get("/a")).await.unwrap()).is_some());
+}

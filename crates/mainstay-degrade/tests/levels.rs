@@ -189,6 +189,75 @@ async fn each_level_can_be_held_for_a_time_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_leaves_a_level_gets_to_the_one_below_also_if_only_the_worse_has_a_threshold() {
+    let queue = Signal::new("queue").severe(3.0);
+    let degrade = builder()
+        .signal(&queue)
+        .relax_after(secs(60))
+        .relax_level_after(Level::Moderate, secs(20))
+        .relax_level_after(Level::Severe, secs(5))
+        .build()
+        .unwrap();
+    degrade.start().unwrap();
+    queue.set(f64::INFINITY);
+    settle().await;
+    let assessment = degrade.assessment();
+    let json = serde_json::to_string(&*assessment).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Assessment>(&json).unwrap(),
+        *assessment,
+        "what is infinite can be kept too"
+    );
+    queue.set(0.0);
+    for (time, expected) in [(4, Level::Severe), (2, Level::Moderate), (15, Level::Minor), (40, Level::None)]
+    {
+        pass(secs(time)).await;
+        assert_eq!(degrade.level(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_reached_is_told_beside_what_is_only_held() {
+    let breakers = ["a", "b", "c"].map(breaker);
+    let degrade = breakers.iter().fold(builder(), |builder, breaker| builder.watch(breaker)).build().unwrap();
+    degrade.start().unwrap();
+    breakers.iter().for_each(Breaker::trip);
+    settle().await;
+    breakers[0].reset();
+    breakers[1].reset();
+    settle().await;
+    let causes: Vec<String> = degrade.assessment().causes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        causes,
+        ["severe: 3 breakers open (limit 3): a, b, c (over, held)", "minor: 1 breaker open (limit 1): c"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_down_at_the_start_counts_at_once() {
+    let redis = Breaker::new("redis").unwrap();
+    redis.trip();
+    let degrade = DegradationManager::builder().watch(&redis).build().unwrap();
+    degrade.start().unwrap();
+    assert_eq!(degrade.level(), Level::Minor);
+}
+
+#[test]
+fn a_manager_whose_runtime_is_gone_can_be_started_on_another() {
+    let queue = Signal::new("queue").minor(1.0);
+    let degrade = DegradationManager::builder().signal(&queue).build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime().block_on(async { degrade.start().unwrap() });
+    runtime().block_on(async {
+        degrade.start().unwrap();
+        let mut changes = degrade.subscribe();
+        tokio::task::yield_now().await;
+        queue.set(1.0);
+        assert_eq!(changes.changed().await.level, Level::Minor);
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operator_pins_the_level_for_a_time() {
     let redis = breaker("redis");
     let degrade = builder().watch(&redis).relax_after(secs(1)).build().unwrap();

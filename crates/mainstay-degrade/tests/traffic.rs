@@ -58,6 +58,18 @@ async fn nineteen_requests_say_nothing_and_twenty_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_burst_is_felt_when_it_is_over_and_not_a_second_later() {
+    let degrade = manager();
+    observe(&degrade, 0, 1, millis(10));
+    pass(millis(2)).await;
+    observe(&degrade, 0, 18, millis(10));
+    pass(millis(2)).await;
+    observe(&degrade, 1, 0, millis(10));
+    pass(millis(120)).await;
+    assert_eq!(degrade.level(), Level::Severe);
+}
+
+#[tokio::test(start_paused = true)]
 async fn latency_is_that_of_ninety_five_of_a_hundred() {
     let degrade = manager();
     observe(&degrade, 95, 0, millis(100));

@@ -80,6 +80,10 @@ impl<Key: Eq + Hash + Clone, T, P> Asking<Key, T, P> {
                 self.store.keep(&self.key, self.keeping.copy(response), self.asked_at);
                 result
             }
+            (Worth::Forget, _) => {
+                self.store.forget(&self.key);
+                result
+            }
             (Worth::Keep | Worth::Pass, _) => {
                 if let Some(kept) = self.store.get(&self.key) {
                     kept.succeeded();

@@ -70,6 +70,11 @@ impl KeepHttp {
     }
 }
 
+/// Says something of the moment, and nothing of what was answered before.
+fn is_transient(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS)
+}
+
 impl<B, D: Clone, E> Keeping<Request<B>, Response<D>, E> for KeepHttp {
     fn may_keep(&self, request: &Request<B>) -> bool {
         let has = |name| request.headers().contains_key(name);
@@ -87,6 +92,11 @@ impl<B, D: Clone, E> Keeping<Request<B>, Response<D>, E> for KeepHttp {
             Worth::Fail
         } else if is_whole && is_full && self.may_keep_answer(response.headers()) {
             Worth::Keep
+        } else if response.status().is_client_error() && !is_transient(response.status())
+            || is_whole && is_full
+        {
+            // Gone, forbidden, or not to be kept from now on.
+            Worth::Forget
         } else {
             Worth::Pass
         }

@@ -22,11 +22,14 @@ pub enum Worth {
     Keep,
     /// An answer that goes to the caller, and is not kept.
     Pass,
+    /// An answer that goes to the caller, and says that what was kept no longer holds: it is gone, or may not be kept any more.
+    Forget,
     /// A failure: if there is an answer that was kept, the caller gets that.
     Fail,
 }
 
-/// Keeps every answer that is no error, whatever the request. The parameter marks them: see [`Mark`].
+/// Keeps every answer that is no error, whatever the request. The parameter marks them: see [`Mark`]. **Not for HTTP**, where it
+/// would keep what belongs to one user: take [`KeepHttp`](crate::KeepHttp) there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeepOk<K>(pub K);
 

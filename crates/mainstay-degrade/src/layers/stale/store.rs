@@ -55,6 +55,11 @@ impl<Key: Eq + Hash + Clone, T> Store<Key, T> {
         kept.succeeded();
     }
 
+    /// What was kept for a key no longer holds.
+    pub(super) fn forget(&self, key: &Key) {
+        self.keys.remove(key);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
