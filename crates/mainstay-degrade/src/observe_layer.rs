@@ -14,8 +14,23 @@ use crate::Observer;
 /// Lets an [`Observer`] take notice of every request of a service: its verdict, and how long it took from the call to the
 /// answer. A call whose future is dropped says nothing.
 ///
-/// Put it inside of what sheds and falls back, so that what the level does is no evidence for the level; and say with
-/// [`classify`](Self::classify) that an answer which is marked degraded is to ignore. Default: errors are failures.
+/// Put it inside of what sheds and falls back, so that what the level does is no evidence for the level. Default: errors are
+/// failures. That is wrong where a breaker is inside: its rejections are errors, and its opening counts already. Say so with
+/// [`classify`](Self::classify), and that an answer which is marked degraded is to ignore:
+///
+/// ```
+/// use mainstay_breaker::BreakerError;
+/// use mainstay_core::Verdict;
+/// use mainstay_degrade::{DegradationManager, ObserveLayer};
+///
+/// # let degrade = DegradationManager::builder().build()?;
+/// let layer = ObserveLayer::new(degrade.observer()).classify(|result: &Result<String, BreakerError<String>>| match result {
+///     Ok(_) => Verdict::Success,
+///     Err(BreakerError::Rejected(_)) => Verdict::Ignore,
+///     Err(_) => Verdict::Failure,
+/// });
+/// # Ok::<(), mainstay_degrade::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ObserveLayer<C = ErrorsAreFailures> {
     observer: Observer,

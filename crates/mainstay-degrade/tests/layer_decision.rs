@@ -119,3 +119,18 @@ async fn what_an_upstream_said_stays() {
     let levels: Vec<_> = response.headers().get_all("degraded").iter().collect();
     assert_eq!(levels, ["severe", "minor"]);
 }
+
+#[tokio::test]
+async fn the_names_of_a_hundred_breakers_make_no_header_that_a_proxy_refuses() {
+    let names: Vec<String> =
+        (0..100).map(|index| format!("breaker-{index:02}-{}", "x".repeat(100))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let degrade = degraded(&names);
+    let (probe, handle) = probe();
+    handle.answer_with(|_| Ok(Response::new(())));
+    let response =
+        DecisionLayer::new(&degrade).with_names().layer(probe).oneshot(Request::new(())).await.unwrap();
+    let reason = response.headers()[headers::DEGRADED_REASON].to_str().unwrap();
+    assert!(reason.starts_with("breakers_open breaker-00-") && reason.ends_with(" +96"), "{reason}");
+    assert!(reason.len() < 1_000);
+}

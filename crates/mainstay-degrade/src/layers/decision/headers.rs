@@ -52,16 +52,31 @@ pub(super) fn write(
     }
 }
 
+/// How many names are told of a cause: a proxy between here and the caller may refuse headers that are too long.
+const MOST_NAMES: usize = 4;
+
 /// No figures, and names only where they are wanted: a response may leave the house.
 fn reason(assessment: &Assessment, names: bool) -> String {
     let mut reason = String::new();
+    let mut told = Vec::new();
     for cause in &assessment.causes {
+        // What is reached and what is held of the same figure is one word without its names.
+        if !names && told.contains(&cause.what) {
+            continue;
+        }
+        told.push(cause.what);
         if !reason.is_empty() {
             reason.push_str(", ");
         }
         reason.push_str(cause.what.as_str());
-        for name in cause.by.iter().filter(|_| names) {
-            let _ = write!(reason, " {name}");
+        if names {
+            for name in cause.by.iter().take(MOST_NAMES) {
+                let _ = write!(reason, " {name}");
+            }
+            let more = cause.by.len().saturating_sub(MOST_NAMES);
+            if more > 0 {
+                let _ = write!(reason, " +{more}");
+            }
         }
     }
     reason
