@@ -1,10 +1,10 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::splitmix::random;
 use mainstay_core::{
     Classify, Clock, Condition, ConfigError, ErrorsAreFailures, Kind, Name, OpenFor, Registered, Registry,
     StateSource, Watch,
@@ -482,11 +482,4 @@ impl BreakerBuilder {
         }
         Ok(Breaker(Handle::Shared(machine)))
     }
-}
-
-/// A number that differs between processes, and between calls.
-pub(crate) fn random() -> u64 {
-    static KEYS: OnceLock<RandomState> = OnceLock::new();
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    KEYS.get_or_init(RandomState::new).hash_one(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }

@@ -30,9 +30,13 @@ mod clock;
 mod error;
 mod name;
 mod open_for;
+#[doc(hidden)]
+pub mod panics;
 mod registry;
 mod sleep;
 mod source;
+#[doc(hidden)]
+pub mod splitmix;
 mod stripe;
 #[doc(hidden)]
 pub mod sync;

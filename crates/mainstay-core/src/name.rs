@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -72,6 +73,13 @@ impl fmt::Debug for Name {
 
 impl AsRef<str> for Name {
     fn as_ref(&self) -> &str {
+        self.0
+    }
+}
+
+/// A name is looked up by its text: equality, order and hash are those of the text.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
         self.0
     }
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::splitmix;
 use crate::{ConfigError, MAX_DURATION, check_duration};
 
 /// How long to stay away: fixed, or growing with every attempt up to a cap, spread by jitter.
@@ -104,14 +105,11 @@ impl OpenFor {
     }
 }
 
-/// A number in `[0, 1)` that depends on nothing but its arguments (the finalizer of SplitMix64, Steele, Lea and
-/// Flood 2014).
+/// A number in `[0, 1)` that depends on nothing but its arguments.
 fn unit(seed: u64, epoch: u32) -> f64 {
-    let mut bits = seed.wrapping_add(u64::from(epoch).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^= bits >> 31;
-    (bits >> 11) as f64 / (1u64 << 53) as f64
+    splitmix::share(splitmix::scramble(
+        seed.wrapping_add(u64::from(epoch).wrapping_mul(splitmix::GOLDEN_RATIO)),
+    ))
 }
 
 #[cfg(feature = "serde")]

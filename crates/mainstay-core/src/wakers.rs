@@ -1,6 +1,7 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
+
+use crate::panics::contain;
 
 /// Who waits for something. No waker is cloned, woken or dropped while a lock is held, because all three may run code of
 /// the user's.
@@ -19,7 +20,7 @@ impl Wakers {
             let waker = lock(&seat).take();
             if let Some(waker) = waker {
                 // One that panics keeps neither the others from being woken nor whoever rings from going on.
-                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                contain(|| waker.wake());
             }
         }
     }

@@ -193,7 +193,7 @@ impl BehaviorRules {
 
     /// Decides by an assessment: the same one gives the same answer. An unknown operation proceeds.
     pub fn decide(&self, assessment: &Assessment, operation: &str) -> BehaviorDecision {
-        let known = self.operations.iter().find(|(name, _)| name.as_str() == operation);
+        let known = self.operations.get_key_value(operation);
         let level = assessment.level;
         let Some((operation, rules)) = known else {
             return BehaviorDecision { operation: None, behavior: Behavior::Proceed, level, reason: None };

@@ -211,16 +211,21 @@ impl ModeRules<ExecutionMode> {
     /// The rules of the system that this one re-creates: minor makes complex standard, moderate makes standard simple as
     /// well, severe makes all simple.
     pub fn seed() -> Self {
-        use ExecutionMode::{Complex, Simple, Standard};
-        let rules = Self::new()
-            .and_then(|rules| rules.at(Level::Minor, Complex, Standard))
-            .and_then(|rules| rules.at(Level::Moderate, Standard, Simple))
-            .and_then(|rules| rules.at(Level::Severe, Complex, Simple));
-        // These are constants, and a test has them built.
-        rules.unwrap_or(Self {
-            granted: [vec![0, 1, 2], vec![0, 1, 1], vec![0, 0, 1], vec![0, 0, 0]],
-            said: Vec::new(),
+        // The steps of the ladder by their place in it.
+        let (simple, standard, complex) = (0, 1, 2);
+        Self {
+            granted: [
+                vec![simple, standard, complex],
+                vec![simple, standard, standard],
+                vec![simple, simple, standard],
+                vec![simple, simple, simple],
+            ],
+            said: vec![
+                (Level::Minor, complex, standard),
+                (Level::Moderate, standard, simple),
+                (Level::Severe, complex, simple),
+            ],
             modes: std::marker::PhantomData,
-        })
+        }
     }
 }

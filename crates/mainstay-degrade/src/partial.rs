@@ -194,8 +194,7 @@ impl PartialPolicies {
 
     /// The policy of a workflow; one that has none of its own has that of all others.
     pub fn of(&self, workflow: &str) -> PartialPolicy {
-        let own = self.workflows.iter().find(|(name, _)| name.as_str() == workflow);
-        own.map_or(&self.other, |(_, policy)| policy).clone()
+        self.workflows.get(workflow).unwrap_or(&self.other).clone()
     }
 
     /// The policy of a workflow, as it is to be applied by an assessment.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use mainstay_core::Clock;
+use mainstay_core::{Clock, panics};
 
 use crate::board::Board;
 use crate::check::class_of;
@@ -156,7 +156,7 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         let run = self.0.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(run)));
+        panics::contain(|| drop(run));
     }
 }
 
@@ -170,7 +170,7 @@ fn judge(slot: &Slot, outcome: CheckOutcome) -> RunReport {
                 let class = class_of(slot.classify.as_ref(), error.as_ref());
                 CheckError::from_error(class, error.as_ref())
             }));
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(error)));
+            panics::contain(|| drop(error));
             classified.unwrap_or_else(|_| {
                 CheckError::new(ErrorClass::Other, "an error that panics when it is printed")
             })
@@ -185,13 +185,7 @@ fn timed_out(timeout: Duration) -> RunReport {
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> RunReport {
-    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without a text".to_owned(),
-    };
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-    let error = CheckError::new(ErrorClass::Panicked, text);
+    let error = CheckError::new(ErrorClass::Panicked, panics::text(panic));
     RunReport { error: Some(error), ..report(Status::Unhealthy, Reason::Panicked) }
 }
 

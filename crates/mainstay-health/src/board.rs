@@ -1,16 +1,16 @@
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mainstay_core::panics::contain;
 use mainstay_core::{Bell, Clock, Name, Registry};
 use tokio::sync::Notify;
 
 use crate::event::Event;
 use crate::report::{Report, RunReport};
-use crate::slot::Slot;
+use crate::slot::{Slot, nanos};
 use crate::state::{PULSE, Plan, State};
 use crate::threads::Threads;
 
@@ -146,8 +146,8 @@ impl Board {
         }
         // Who listens to the log is the user's, and so is what a removed check has captured. Neither may end the task that
         // happens to be here.
-        let _ = catch_unwind(AssertUnwindSafe(|| events.iter().for_each(|event| event.log(self.service))));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop((removed, nudged))));
+        contain(|| events.iter().for_each(|event| event.log(self.service)));
+        contain(|| drop((removed, nudged)));
         answer
     }
 
@@ -263,8 +263,4 @@ impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.report.load().fmt(f)
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

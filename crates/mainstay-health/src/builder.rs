@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use mainstay_core::{Clock, ConfigError, Name, Registry, check_duration};
+use mainstay_core::{Clock, ConfigError, Name, Registry, check_duration, splitmix};
 use tokio::runtime::Handle;
 
 use crate::board::Board;
@@ -149,7 +149,7 @@ impl HealthManagerBuilder {
         check_dependencies(dependencies)?;
 
         let threads = Threads::new(self.blocking_threads);
-        let seed = self.seed.unwrap_or_else(random);
+        let seed = self.seed.unwrap_or_else(splitmix::random);
         let board = Board::new(service, self.clock, self.registry, threads, seed);
         for latch in &self.latches {
             let name =
@@ -215,12 +215,6 @@ pub(crate) fn check_parents(
 
 fn refuse(check: Name, value: &dyn std::fmt::Display, rule: &str) -> Result<(), ConfigError> {
     Err(ConfigError::new(format!("check[{check}].depends_on"), value, rule))
-}
-
-/// Another number for each manager, from the keys that the standard library draws for its maps.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8)
 }
 
 /// New settings for a check must fit with all others'.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use mainstay_core::splitmix::{GOLDEN_RATIO, scramble, share};
 use mainstay_core::{ConfigError, check_duration};
 
 /// Lets the outage of a shared dependency fail readiness after all, without taking the fleet out of the load balancer.
@@ -57,25 +58,9 @@ pub(crate) struct Absence {
     pub(crate) back: Duration,
 }
 
-/// 2^64 divided by the golden ratio.
-const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
-
 /// A number in [0, 1) from a seed, as if at random.
 pub(crate) fn unit(seed: u64) -> f64 {
     share(scramble(seed))
-}
-
-/// Splitmix64.
-fn scramble(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_add(GOLDEN_RATIO);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
-/// Which part of 2^64 a number is: 53 bits fill a double's mantissa.
-fn share(number: u64) -> f64 {
-    (number >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// A seed from a name (FNV-1a), the same in every process.

@@ -10,9 +10,7 @@ impl State {
         let parents =
             self.entries.get(place).and_then(Option::as_ref).map(|entry| entry.settings.depends_on.clone());
         for parent in parents.unwrap_or_default() {
-            if let Some(parent) =
-                self.by_name.get(parent.as_str()).copied().and_then(|place| self.entry(place))
-            {
+            if let Some(parent) = self.by_name.get(&parent).copied().and_then(|place| self.entry(place)) {
                 parent.children.push(place);
             }
         }

@@ -140,7 +140,7 @@ pub struct RunReport {
 
 /// Where in the tree a name is; made anew when checks come or go, filled when somebody asks.
 #[derive(Default)]
-pub(crate) struct Directory(OnceLock<HashMap<&'static str, usize>>);
+pub(crate) struct Directory(OnceLock<HashMap<Name, usize>>);
 
 // === impl Report ===
 

@@ -20,7 +20,7 @@ impl Board {
         let slot = Arc::new(slot);
         self.change(|state, now| {
             // Nothing depends on a new check yet, so that only itself could close a cycle.
-            check_parents(slot.name, &settings, |parent| state.by_name.contains_key(parent.as_str()))?;
+            check_parents(slot.name, &settings, |parent| state.by_name.contains_key(&parent))?;
             let place = state.free.last().copied().unwrap_or(state.entries.len());
             self.insert(state, now, place, slot.clone(), settings)
         })
@@ -51,7 +51,7 @@ impl Board {
         settings: CheckSettings,
     ) -> Result<(), ConfigError> {
         let name = slot.name;
-        if state.by_name.contains_key(name.as_str()) {
+        if state.by_name.contains_key(&name) {
             return Err(ConfigError::new(
                 "check.name",
                 format_args!("{name:?}"),
@@ -85,7 +85,7 @@ impl Board {
         if let Some(free) = state.entries.get_mut(place) {
             *free = Some(entry);
         }
-        state.by_name.insert(name.as_str(), place);
+        state.by_name.insert(name, place);
         state.directory = Arc::default();
         state.rings = true;
         state.link_parents(place);

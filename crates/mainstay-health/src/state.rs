@@ -28,7 +28,7 @@ pub(crate) struct State {
     pub(crate) entries: Vec<Option<Entry>>,
     /// Places whose checks were removed.
     pub(crate) free: Vec<usize>,
-    pub(crate) by_name: HashMap<&'static str, usize>,
+    pub(crate) by_name: HashMap<Name, usize>,
     pub(crate) tree: Tree,
     pub(crate) directory: Arc<Directory>,
     pub(crate) epoch: u64,
@@ -264,7 +264,7 @@ impl State {
         }
         let parents = entry.settings.depends_on.clone();
         let blocker = parents.iter().find_map(|parent| {
-            let place = self.by_name.get(parent.as_str())?;
+            let place = self.by_name.get(parent)?;
             let parent = self.entries.get(*place)?.as_ref()?;
             if parent.settings.enabled { parent.history.blocks(parent.slot.name) } else { None }
         });
@@ -328,7 +328,7 @@ impl State {
             self.absence = None;
         }
         entry.slot.forget();
-        self.by_name.remove(entry.slot.name.as_str());
+        self.by_name.remove(&entry.slot.name);
         self.free.push(place);
         self.tree.put(place, None);
         self.dirty = true;

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::Name;
+
 use crate::report::Summary;
 use crate::{CheckReport, Effect, Reason, Status};
 
@@ -71,11 +73,11 @@ impl Tree {
     }
 
     /// Every name with its place.
-    pub(crate) fn positions(&self) -> impl Iterator<Item = (&'static str, usize)> {
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (Name, usize)> {
         let places = self.leaves.iter().enumerate().flat_map(|(index, leaf)| {
             leaf.checks.iter().enumerate().map(move |(place, check)| (index * LEAF + place, check))
         });
-        places.filter_map(|(position, check)| Some((check.as_ref()?.name.as_str(), position)))
+        places.filter_map(|(position, check)| Some((check.as_ref()?.name, position)))
     }
 
     pub(crate) fn sum(&self) -> Sum {

@@ -4,13 +4,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::splitmix::random;
 use mainstay_core::{Clock, ConfigError, Name, Registry, check_duration};
 
 use super::Keyed;
 use super::set::{Limits, Set};
 use crate::Settings;
 use crate::books::Plan;
-use crate::breaker::random;
 
 /// Builds a [`Keyed`] set of breakers.
 #[must_use]

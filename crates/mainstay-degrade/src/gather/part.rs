@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mainstay_core::Clock;
+use mainstay_core::{Clock, panics};
 
 use super::result::Outcome;
 
@@ -151,7 +151,7 @@ impl<T, E> Work<'_, T, E> {
                 Ending { error: Some(error), ..Ending::new(Outcome::Failure, at) }
             }
             (Some(Err(panic)), _) | (_, Err(panic)) => {
-                Ending { panic: Some(text_of(panic)), ..Ending::new(Outcome::Panicked, at) }
+                Ending { panic: Some(panics::text(panic)), ..Ending::new(Outcome::Panicked, at) }
             }
             (None, Ok(())) => Ending::new(Outcome::TimedOut, at),
         }
@@ -176,7 +176,7 @@ impl<T, E> Work<'_, T, E> {
 impl<T, E> Drop for Work<'_, T, E> {
     fn drop(&mut self) {
         if let Err(panic) = self.end() {
-            text_of(panic);
+            panics::text(panic);
         }
     }
 }
@@ -192,18 +192,4 @@ async fn over(clock: &Clock, at: Option<Duration>) {
         Some(at) => clock.sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// What a panic said. What it carries may panic when it is dropped.
-fn text_of(panic: Box<dyn Any + Send>) -> String {
-    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without a text".to_owned(),
-    };
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // Whatever panics on every drop is left where it is.
-        std::mem::forget(again);
-    }
-    text
 }
