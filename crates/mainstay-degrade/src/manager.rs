@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::board::Board;
 use crate::judge::Judge;
+use crate::partial::Origin;
 use crate::{
     Assessment, BehaviorDecision, BehaviorRules, ExecutionMode, Level, Mode, ModeDecision, ModeRules,
     Observer, Partial, PartialPolicies, Signal, Thresholds,
@@ -302,17 +303,33 @@ impl<M: Mode> DegradationManager<M> {
                 reason: None,
             };
         }
-        self.owner.modes.decide(&self.assessment(), requested)
+        self.mode_by(&self.assessment(), requested)
+    }
+
+    /// Which mode a piece of work gets by an assessment that was taken before: that of its request, or one that was kept.
+    pub fn mode_by(&self, assessment: &Assessment, requested: M) -> ModeDecision<M> {
+        self.owner.modes.decide(assessment, requested)
     }
 
     /// What an operation does now.
     pub fn behavior(&self, operation: &str) -> BehaviorDecision {
-        self.owner.behaviors.decide(&self.assessment(), operation)
+        self.behavior_by(&self.assessment(), operation)
+    }
+
+    /// What an operation does by an assessment that was taken before.
+    pub fn behavior_by(&self, assessment: &Assessment, operation: &str) -> BehaviorDecision {
+        self.owner.behaviors.decide(assessment, operation)
     }
 
     /// How much of a workflow's parts must succeed now.
     pub fn partial(&self, workflow: &str) -> Partial {
-        self.owner.partial.at(&self.assessment(), workflow)
+        self.partial_by(&self.assessment(), workflow)
+    }
+
+    /// How much of a workflow's parts must succeed by an assessment that was taken before.
+    pub fn partial_by(&self, assessment: &Assessment, workflow: &str) -> Partial {
+        let partial = self.owner.partial.at(assessment, workflow);
+        partial.of(Origin { clock: Some(self.clock().clone()) })
     }
 }
 

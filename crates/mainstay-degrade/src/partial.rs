@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use mainstay_core::{ConfigError, Name};
+use mainstay_core::{Clock, ConfigError, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::{Assessment, Cause, Level};
@@ -49,6 +49,20 @@ pub struct Partial {
     pub reason: Option<Cause>,
     /// Each dependency that is down, in the order of their names.
     pub down: Vec<Name>,
+    pub(crate) origin: Origin,
+}
+
+/// What a [`Partial`] has from the manager that made it. It decides nothing, so that those with and without one are equal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    /// The manager's clock.
+    pub(crate) clock: Option<Clock>,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Whether an answer made of so many parts is given.
@@ -104,7 +118,7 @@ impl PartialPolicy {
     /// A [`ConfigError`] for a policy that breaks its documented rules.
     pub fn at(self, level: Level) -> Result<Partial, ConfigError> {
         self.validate("partial")?;
-        Ok(Partial { policy: self, level, reason: None, down: Vec::new() })
+        Ok(Partial { policy: self, level, reason: None, down: Vec::new(), origin: Origin::default() })
     }
 
     /// How many of so many parts must succeed at a level: at least one.
@@ -201,11 +215,15 @@ impl PartialPolicies {
     pub fn at(&self, assessment: &Assessment, workflow: &str) -> Partial {
         let (level, policy) = (assessment.level, self.of(workflow));
         let down = assessment.down.iter().map(|down| down.name).collect();
-        Partial { policy, level, reason: assessment.worst().cloned(), down }
+        Partial { policy, level, reason: assessment.worst().cloned(), down, origin: Origin::default() }
     }
 }
 
 impl Partial {
+    pub(crate) fn of(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
     /// How many of so many parts must succeed.
     pub fn required(&self, total: u32) -> u32 {
         self.policy.required(self.level, total)

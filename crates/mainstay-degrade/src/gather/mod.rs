@@ -83,8 +83,8 @@ impl<'a, T, E> Gather<'a, T, E> {
     /// A gather without parts, that decides by a policy at a level.
     pub fn new(partial: Partial) -> Self {
         Self {
+            clock: partial.origin.clock.clone().unwrap_or_default(),
             partial,
-            clock: Clock::default(),
             max_wait: Duration::from_secs(30),
             after_quorum: Duration::from_secs(5),
             concurrency: usize::MAX,
@@ -93,7 +93,7 @@ impl<'a, T, E> Gather<'a, T, E> {
         }
     }
 
-    /// The clock of its waits and deadlines. Default: [`Clock::monotonic`].
+    /// The clock of its waits and deadlines. Default: that of the manager that the policy came from, else [`Clock::monotonic`].
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
