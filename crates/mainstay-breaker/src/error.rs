@@ -2,14 +2,14 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use mainstay_core::Name;
+use mainstay_core::{Name, NotAsked};
 
 use crate::Cause;
 
 /// A call that was not admitted: who rejected it, why, and when it may be tried again.
 ///
 /// It is a small value (at most 128 bytes) that allocates nothing. As an [`Error`] its
-/// [`source`](Error::source) is the [`Cause`] of the trip.
+/// [`source`](Error::source) is the [`Cause`] of the trip, and it says [`NotAsked`] of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Rejected {
@@ -99,6 +99,10 @@ impl Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One that was cut off had been made.
+        if self.reason != RejectReason::TimedOut {
+            NotAsked::say();
+        }
         write!(f, "breaker {} rejected the call: {}", self.name, self.reason)?;
         match self.retry_after {
             Some(after) => write!(f, "; retry after {after:?}"),

@@ -78,8 +78,8 @@ pub use keyed::{Keyed, KeyedBuilder, KeyedStats, OnFull};
 #[cfg(feature = "tower")]
 pub use layer::{BreakerLayer, KeyedLayer, OnOpen};
 pub use mainstay_core::{
-    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, OpenFor,
-    Registry, StateSource, Verdict, Watch,
+    Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, NotAsked,
+    OpenFor, Registry, StateSource, Verdict, Watch,
 };
 pub use permit::{OwnedPermit, Permit};
 pub use run::Run;

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use mainstay_breaker::{
-    Breaker, BreakerError, Cause, Clock, Control, HalfOpen, ManualClock, OpenFor, RejectReason, Rejected,
-    Trip,
+    Breaker, BreakerError, Cause, Clock, Control, HalfOpen, ManualClock, NotAsked, OpenFor, RejectReason,
+    Rejected, Trip,
 };
 
 const OPEN: Duration = Duration::from_secs(15);
@@ -154,6 +154,17 @@ fn a_rejection_converts_with_a_question_mark() {
     assert!(guarded(&breaker).is_ok());
     breaker.trip();
     assert!(matches!(guarded(&breaker), Err(BreakerError::Rejected(_))));
+}
+
+#[test]
+fn a_rejection_says_that_nobody_was_asked_and_an_error_of_the_call_does_not() {
+    let (breaker, _) = breaker();
+    let failed = breaker.call(|| Err::<(), _>("down")).unwrap_err();
+    assert!(!NotAsked::is_said_by(&failed));
+    breaker.set_control(Control::ForcedOpen);
+    assert!(NotAsked::is_said_by(&rejected(&breaker)));
+    let inner = breaker.call(|| Err::<(), _>("never made")).unwrap_err();
+    assert!(NotAsked::is_said_by(&BreakerError::Inner(inner)), "that of a breaker behind this one");
 }
 
 #[test]

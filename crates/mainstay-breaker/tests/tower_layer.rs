@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use mainstay_breaker::{
-    Breaker, BreakerError, BreakerLayer, Clock, Control, HalfOpen, Keyed, ManualClock, OnOpen, OpenFor,
-    RejectReason, Settings, State, Trip, Verdict,
+    Breaker, BreakerError, BreakerLayer, Clock, Control, HalfOpen, Keyed, ManualClock, NotAsked, OnOpen,
+    OpenFor, RejectReason, Settings, State, Trip, Verdict,
 };
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -126,13 +126,13 @@ async fn reject_with_answers_and_keeps_an_infallible_error() {
 async fn reject_with_answers_a_call_that_is_cut_off() {
     let (breaker, time) = breaker(1);
     let layer = BreakerLayer::new(breaker.clone()).timeout(Duration::from_secs(1));
-    let layer = layer.reject_with(|rejected| rejected.reason());
-    let mut service =
-        layer.layer(service_fn(async |(): ()| pending::<Result<RejectReason, Infallible>>().await));
+    let layer = layer.reject_with(|rejected| (rejected.reason(), NotAsked::is_said_by(&rejected)));
+    let hangs = service_fn(async |(): ()| pending::<Result<(RejectReason, bool), Infallible>>().await);
+    let mut service = layer.layer(hangs);
     let mut answer = Box::pin(service.ready().await.unwrap().call(()));
     assert!(poll(answer.as_mut()).is_pending());
     time.advance(Duration::from_secs(1));
-    assert_eq!(answer.await.unwrap(), RejectReason::TimedOut);
+    assert_eq!(answer.await.unwrap(), (RejectReason::TimedOut, false), "it was asked");
     assert_eq!(breaker.state(), State::Open);
 }
 

@@ -3,6 +3,7 @@
 //! | word | what it is |
 //! | --- | --- |
 //! | [`Verdict`], [`Classify`] | what a result says about a dependency, and who decides |
+//! | [`NotAsked`] | how it is known of a result that the dependency was not asked |
 //! | [`Clock`], [`ManualClock`] | monotonic time that is injected: the system's, tokio's, or a test's |
 //! | [`OpenFor`] | how long to stay away: fixed or exponential, capped, jittered |
 //! | [`Name`], [`Registry`], [`StateSource`] | how members find and watch each other |
@@ -29,6 +30,7 @@ mod classify;
 mod clock;
 mod error;
 mod name;
+mod not_asked;
 mod open_for;
 #[doc(hidden)]
 pub mod panics;
@@ -50,6 +52,7 @@ pub use classify::{Classify, ErrorsAreFailures};
 pub use clock::{Clock, ManualClock};
 pub use error::{ConfigError, MAX_DURATION, NoRuntime, check_duration};
 pub use name::Name;
+pub use not_asked::NotAsked;
 pub use open_for::OpenFor;
 pub use registry::{Kind, Registered, Registry};
 pub use sleep::Sleep;

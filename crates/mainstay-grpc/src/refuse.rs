@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response};
-use mainstay_breaker::{Refuse, Rejected, TimedOut};
+use mainstay_breaker::{NotAsked, Refuse, Rejected, TimedOut};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
@@ -68,7 +68,8 @@ impl Unavailable {
         Self { explained: true }
     }
 
-    /// For servers: the response tells nothing of the breaker, neither over the wire nor among its extensions.
+    /// For servers: the response tells nothing of the breaker, neither over the wire nor among its extensions, but that
+    /// [nobody was asked](NotAsked).
     pub const fn unexplained() -> Self {
         Self { explained: false }
     }
@@ -83,6 +84,7 @@ impl<B, E> Refuse<Response<GuardedBody<B>>, E> for Unavailable {
             response.headers_mut().insert(status::RETRY_PUSHBACK, status::pushback_value(after));
         }
         response.extensions_mut().insert(TurnedAway);
+        response.extensions_mut().insert(NotAsked);
         if self.explained {
             response.extensions_mut().insert(rejected);
         }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body;
-use mainstay_breaker::{Refuse, Rejected, TimedOut};
+use mainstay_breaker::{NotAsked, Refuse, Rejected, TimedOut};
 
 use crate::{GuardedBody, retry_after};
 
@@ -43,6 +43,7 @@ where
         if let Some(wait) = rejected.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, retry_after::value(wait));
         }
+        response.extensions_mut().insert(NotAsked);
         response.extensions_mut().insert(rejected);
         Ok(response)
     }
