@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use mainstay_core::{ConfigError, Name};
+use mainstay_core::{ConfigError, Name, NotAsked, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::{Assessment, Cause, Level};
+use crate::{Assessment, Cause, DownDependency, Level, Reason};
 
 /// What an operation does now, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +36,14 @@ pub enum Behavior {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct BehaviorRules {
-    operations: BTreeMap<Name, Vec<Rule>>,
+    operations: BTreeMap<Name, Operation>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Operation {
+    rules: Vec<Rule>,
+    /// Whether it says so when it proceeds although something is wrong.
+    warns: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +68,9 @@ pub struct BehaviorDecision {
     pub behavior: Behavior,
     /// The level that it was decided at.
     pub level: Level,
-    /// Why it is not to proceed.
+    /// The number of the assessment that it was decided by.
+    pub epoch: u64,
+    /// Why it is not to proceed; or, of an operation that [warns](BehaviorRules::proceeds_with_warning), what is wrong.
     pub reason: Option<BehaviorReason>,
 }
 
@@ -70,16 +79,25 @@ pub struct BehaviorDecision {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BehaviorReason {
-    /// A dependency of it is down.
-    DependencyDown(Name),
-    /// The level is at least as bad as its rule says; with the worst cause of the level.
+    /// A dependency of it is down: which, what says so, and since when.
+    DependencyDown(DownDependency),
+    /// The level is at least as bad as its rule says, or as it is if the operation only warns; with the worst cause of the level.
     Level(Level, Option<Cause>),
 }
 
-/// An operation that shall not run now.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{} is not run now ({}): {}", .0.operation.map_or("the operation", |name| name.as_str()), .0.behavior, .0.why())]
+/// An operation that shall not run now. It says that [nobody was asked](NotAsked), so that it is no evidence for the level.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refused(pub BehaviorDecision);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NotAsked::say();
+        let operation = self.0.operation.map_or("the operation", |name| name.as_str());
+        write!(f, "{operation} is not run now ({}): {}", self.0.behavior, self.0.why())
+    }
+}
+
+impl std::error::Error for Refused {}
 
 impl Behavior {
     /// As it is written on the wire: `proceed`, `degrade`, `cache`, `skip`, `fail`.
@@ -151,6 +169,18 @@ impl BehaviorRules {
         Ok(self)
     }
 
+    /// An operation that always proceeds, and whose decision says so while something is wrong: see
+    /// [`BehaviorDecision::warning`].
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a name that is none.
+    pub fn proceeds_with_warning(mut self, operation: &str) -> Result<Self, ConfigError> {
+        let operation = Name::new(operation).map_err(|error| error.within("behaviors"))?;
+        self.operations.entry(operation).or_default().warns = true;
+        Ok(self)
+    }
+
     fn rule(
         mut self,
         operation: &str,
@@ -166,7 +196,7 @@ impl BehaviorRules {
                 "must be stronger than what it would do without a rule",
             ));
         }
-        self.operations.entry(operation).or_default().push(Rule { when, behavior });
+        self.operations.entry(operation).or_default().rules.push(Rule { when, behavior });
         Ok(self)
     }
 
@@ -178,12 +208,17 @@ impl BehaviorRules {
             .and_then(|rules| rules.when_down("agent_execution", "agent_core", Behavior::Degrade))
             .and_then(|rules| rules.at("complex_workflow", Level::Moderate, Behavior::Degrade))
             .and_then(|rules| rules.at("non_essential_logging", Level::Severe, Behavior::Skip))
-            .and_then(|rules| rules.proceeds("vector_search"))
-            .and_then(|rules| rules.proceeds("result_synthesis"))
-            .and_then(|rules| rules.proceeds("session_update"))
-            .and_then(|rules| rules.proceeds("task_persistence"));
+            .and_then(|rules| rules.proceeds_with_warning("vector_search"))
+            .and_then(|rules| rules.proceeds_with_warning("result_synthesis"))
+            .and_then(|rules| rules.proceeds_with_warning("session_update"))
+            .and_then(|rules| rules.proceeds_with_warning("task_persistence"));
         // These are constants, and a test has them built.
         rules.unwrap_or_default()
+    }
+
+    /// The place of an operation among those that are known.
+    pub(crate) fn place(&self, operation: Name) -> Option<usize> {
+        self.operations.keys().position(|known| *known == operation)
     }
 
     /// The operations that have rules or are known.
@@ -194,25 +229,46 @@ impl BehaviorRules {
     /// Decides by an assessment: the same one gives the same answer. An unknown operation proceeds.
     pub fn decide(&self, assessment: &Assessment, operation: &str) -> BehaviorDecision {
         let known = self.operations.get_key_value(operation);
-        let level = assessment.level;
-        let Some((operation, rules)) = known else {
-            return BehaviorDecision { operation: None, behavior: Behavior::Proceed, level, reason: None };
-        };
-        let applies = |rule: &&Rule| match rule.when {
-            When::Down(dependency) => assessment.is_down(dependency.as_str()),
-            When::At(from) => level >= from,
-        };
-        // Of two that are as strong the first decides, so that the reason is the same each time.
-        let strongest = rules.iter().filter(applies).fold(None::<&Rule>, |strongest, rule| match strongest {
-            Some(strongest) if strongest.behavior >= rule.behavior => Some(strongest),
-            _ => Some(rule),
-        });
-        let reason = strongest.map(|rule| match rule.when {
-            When::Down(dependency) => BehaviorReason::DependencyDown(dependency),
-            When::At(from) => BehaviorReason::Level(from, assessment.worst().cloned()),
-        });
-        let behavior = strongest.map_or(Behavior::Proceed, |rule| rule.behavior);
-        BehaviorDecision { operation: Some(*operation), behavior, level, reason }
+        let Assessment { level, epoch, .. } = *assessment;
+        let mut decision =
+            BehaviorDecision { operation: None, behavior: Behavior::Proceed, level, epoch, reason: None };
+        let Some((name, operation)) = known else { return decision };
+        decision.operation = Some(*name);
+        for rule in &operation.rules {
+            // Of two that are as strong the first decides, so that the reason is the same each time.
+            if rule.behavior <= decision.behavior {
+                continue;
+            }
+            let reason = match rule.when {
+                When::Down(dependency) => {
+                    let down = assessment.down.iter().find(|down| down.name == dependency);
+                    down.map(|down| BehaviorReason::DependencyDown(*down))
+                }
+                When::At(from) => {
+                    (level >= from).then(|| BehaviorReason::Level(from, assessment.worst().cloned()))
+                }
+            };
+            if reason.is_some() {
+                (decision.behavior, decision.reason) = (rule.behavior, reason);
+            }
+        }
+        if decision.reason.is_none() && operation.warns && level > Level::None {
+            decision.reason = Some(BehaviorReason::Level(level, assessment.worst().cloned()));
+        }
+        decision
+    }
+}
+
+impl BehaviorReason {
+    /// The same in one word of the fixed vocabulary.
+    pub fn reason(&self) -> Reason {
+        match self {
+            BehaviorReason::DependencyDown(DownDependency { weight: Weight::Breaker, .. }) => {
+                Reason::CircuitBreakerOpen
+            }
+            BehaviorReason::DependencyDown(_) => Reason::DependencyFailure,
+            BehaviorReason::Level(..) => Reason::HighDegradationLevel,
+        }
     }
 }
 
@@ -226,11 +282,16 @@ impl BehaviorDecision {
         if self.behavior.is_allowed() { Ok(self.behavior) } else { Err(Refused(self)) }
     }
 
+    /// What is wrong while the operation proceeds all the same, if it is one that warns.
+    pub fn warning(&self) -> Option<&BehaviorReason> {
+        self.reason.as_ref().filter(|_| self.behavior == Behavior::Proceed)
+    }
+
     /// In words.
     pub fn why(&self) -> String {
         match &self.reason {
             None => "nothing is wrong with what it needs".to_owned(),
-            Some(BehaviorReason::DependencyDown(name)) => format!("{name} is down"),
+            Some(BehaviorReason::DependencyDown(down)) => format!("{} is down", down.name),
             Some(BehaviorReason::Level(from, Some(cause))) => format!("from level {from} on; {cause}"),
             Some(BehaviorReason::Level(from, None)) => format!("from level {from} on"),
         }

@@ -1,17 +1,24 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mainstay_core::{Bell, Clock, Name, StateSource, Weight};
+#[cfg(feature = "metrics")]
+use mainstay_core::Condition;
+use mainstay_core::{Bell, Clock, Name, StateSource, Weight, panics};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::judge::{Figures, Judge, Judgement};
-use crate::{Assessment, Cause, DownDependency, Easing, Level, Observer, Signal, What};
+use crate::books::column;
+use crate::easing::Eases;
+use crate::judge::{Figures, Judge, Judgement, SignalFigure};
+use crate::signal::Peak;
+use crate::stats::Counts;
+use crate::traffic::Limits;
+use crate::{Assessment, Cause, DownDependency, Level, Observer, Reason, Signal, What};
 
 /// Where all inputs meet: the judge behind one lock, and what is published of it.
 pub(crate) struct Board {
@@ -19,17 +26,30 @@ pub(crate) struct Board {
     sources: Vec<Watched>,
     /// How many looks were begun.
     looks: AtomicU64,
-    pub(crate) signals: Vec<(Name, Signal)>,
+    pub(crate) signals: Vec<Listened>,
     pub(crate) traffic: Observer,
     /// The longest time between two looks at what cannot be watched.
     pub(crate) check_interval: Duration,
-    /// The level alone: one load for who needs no more.
-    level: AtomicU8,
+    /// The assessment's number and level in one: one load for who needs no more.
+    word: AtomicU64,
     assessment: ArcSwap<Assessment>,
+    /// How often each level was reached, by reason.
+    pub(crate) events: Counts,
     pub(crate) changes: Arc<Bell>,
     /// Wakes the keeper, when something will change by time before it wanted to look.
     pub(crate) keeper: Notify,
     state: Mutex<State>,
+}
+
+/// How many names are remembered for metrics: a source of the user's may make them up.
+#[cfg(feature = "metrics")]
+const MOST_SEEN: usize = 1_000;
+
+/// A signal, its name, and what it was between two looks.
+pub(crate) struct Listened {
+    name: Name,
+    pub(crate) signal: Signal,
+    peak: Arc<Peak>,
 }
 
 /// A source, and what it named last.
@@ -40,10 +60,14 @@ struct Watched {
 
 struct State {
     judge: Judge,
+    eases: Eases,
     /// Which look was the latest to be judged by.
     look: u64,
     /// Since when each dependency is down.
     down: Vec<DownDependency>,
+    /// What was ever down.
+    #[cfg(feature = "metrics")]
+    seen: std::collections::BTreeSet<(Name, Weight)>,
     pin: Option<Pin>,
     next_look: Duration,
     tasks: Vec<AbortHandle>,
@@ -77,20 +101,24 @@ impl Board {
         };
         let state = State {
             judge,
+            eases: Eases::default(),
             look: 0,
             down: Vec::new(),
+            #[cfg(feature = "metrics")]
+            seen: Default::default(),
             pin: None,
             next_look: Duration::MAX,
             tasks: Vec::new(),
         };
         Arc::new(Self {
-            traffic: Observer::new(clock.clone()),
+            traffic: Observer::new(clock.clone(), Limits::new(&state.judge.thresholds)),
             clock,
             sources: sources.into_iter().map(Watched::new).collect(),
             looks: AtomicU64::new(0),
-            signals,
+            signals: signals.into_iter().map(Listened::new).collect(),
             check_interval,
-            level: AtomicU8::new(0),
+            word: AtomicU64::new(0),
+            events: Counts::new(Level::ALL.len(), Reason::ALL.len()),
             assessment: ArcSwap::from_pointee(first),
             changes: Bell::new(),
             keeper: Notify::new(),
@@ -100,7 +128,14 @@ impl Board {
 
     #[inline]
     pub(crate) fn level(&self) -> Level {
-        Level::from_number(self.level.load(Ordering::Acquire))
+        Level::from_number((self.word.load(Ordering::Acquire) & 3) as u8)
+    }
+
+    /// The number of the assessment, if nothing is wrong by it.
+    #[inline]
+    pub(crate) fn well(&self) -> Option<u64> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & 3 == 0).then_some(word >> 2)
     }
 
     pub(crate) fn assessment(&self) -> Arc<Assessment> {
@@ -116,7 +151,7 @@ impl Board {
         down.sort_unstable();
         down.dedup();
         let traffic = self.traffic.figures();
-        let signals = self.signals.iter().map(|(name, signal)| signal.figure(*name)).collect();
+        let is_bad_now = self.traffic.is_bad_now();
         self.change(|state, now| {
             if look < state.look {
                 return None;
@@ -134,8 +169,40 @@ impl Board {
                     since: since(*name, *weight),
                 })
                 .collect();
-            Some(Figures { down: state.down.clone(), traffic, signals })
+            #[cfg(feature = "metrics")]
+            if state.seen.len() < MOST_SEEN {
+                state.seen.extend(down.iter().copied());
+            }
+            // The peak before the value, because that is how they are set.
+            let peaks: Vec<f64> = self.signals.iter().map(|listened| listened.peak.take()).collect();
+            let signals: Vec<_> = self.signals.iter().map(Listened::figure).collect();
+            let figures = Figures { down: state.down.clone(), traffic, is_bad_now, signals };
+            if peaks.iter().zip(&figures.signals).any(|(peak, signal)| *peak > signal.value) {
+                // What came and went between two looks was reached all the same.
+                let mut between = figures.clone();
+                for (signal, peak) in between.signals.iter_mut().zip(peaks) {
+                    signal.value = signal.value.max(peak);
+                }
+                state.judge.judge(now, &between);
+            }
+            Some(figures)
         })
+    }
+
+    /// Each source, and whatever was ever down, with whether it is up.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn dependencies(&self) -> Vec<(Name, Option<Weight>, bool)> {
+        let asked = self.sources.iter().filter_map(|watched| {
+            let source = &watched.source;
+            // A source is the user's; one that panics says nothing.
+            catch_unwind(AssertUnwindSafe(|| (source.name(), None, source.condition() != Condition::Down)))
+                .ok()
+        });
+        let mut all: Vec<_> = asked.collect();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_down = |seen: &(Name, Weight)| state.down.iter().any(|down| (down.name, down.weight) == *seen);
+        all.extend(state.seen.iter().map(|seen| (seen.0, Some(seen.1), !is_down(seen))));
+        all
     }
 
     /// Pins the level until then, or lets it go.
@@ -161,13 +228,18 @@ impl Board {
             next = next.min(pin.until);
             causes.insert(0, pin.cause());
         }
+        let relax_after = state.judge.relax_after;
+        let easing = state.eases.follow(&causes, figures.is_bad_now, now, relax_after);
+        next = next.min(state.eases.next_change(relax_after).unwrap_or(Duration::MAX));
         let before = self.assessment.load();
-        let differs = before.level != level || before.causes != causes || before.down != state.down;
+        let differs = before.level != level
+            || before.causes != causes
+            || before.down != state.down
+            || before.easing != easing;
         let rises = next < state.next_look;
         state.next_look = next;
         if differs {
             let since = if before.level == level { before.since } else { now };
-            let easing = Easing::after(&before, level, &causes, now, state.judge.relax_after);
             let assessment = Assessment {
                 level,
                 since,
@@ -182,14 +254,21 @@ impl Board {
                 || before.down != assessment.down
                 || !same(&before.causes, &assessment.causes);
             let event = (before.level, assessment.level, assessment.worst().map(ToString::to_string));
+            if level > before.level
+                && let Some(cause) = assessment.worst()
+            {
+                self.events.add(usize::from(level.as_number()), column(cause.what.reason()));
+            }
+            let word = (assessment.epoch << 2) | u64::from(level.as_number());
             drop(before);
             self.assessment.store(Arc::new(assessment));
-            self.level.store(level.as_number(), Ordering::Release);
+            self.word.store(word, Ordering::Release);
             drop(state);
             if rings {
                 self.changes.ring();
             }
-            log(event);
+            // Who listens to the log is the user's.
+            panics::contain(|| log(event));
         } else {
             drop(before);
             drop(state);
@@ -216,8 +295,8 @@ impl Board {
             let task = runtime.spawn(crate::watch::source(self.clone(), watched.source.clone()));
             state.tasks.push(task.abort_handle());
         }
-        for (_, signal) in &self.signals {
-            let task = runtime.spawn(crate::watch::signal(self.clone(), signal.clone()));
+        for listened in &self.signals {
+            let task = runtime.spawn(crate::watch::signal(self.clone(), listened.signal.clone()));
             state.tasks.push(task.abort_handle());
         }
     }
@@ -228,6 +307,17 @@ impl Board {
             std::mem::take(&mut state.tasks)
         };
         tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Listened {
+    fn new((name, signal): (Name, Signal)) -> Self {
+        let peak = signal.peak();
+        Self { name, signal, peak }
+    }
+
+    fn figure(&self) -> SignalFigure {
+        self.signal.figure(self.name)
     }
 }
 

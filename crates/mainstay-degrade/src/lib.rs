@@ -25,13 +25,14 @@
 //! - [`Level`]: the worst with a threshold reached ([`Thresholds`]); it rises at once and is held for a time. [`Assessment`]: the
 //!   level, each [`Cause`], and what is down.
 //! - Decisions, pure functions of an assessment: [`ModeRules`], [`BehaviorRules`], [`PartialPolicies`].
-//! - Tower layers (features `tower` and `http`): `ShedLayer`, `FallbackLayer`, `StaleLayer`, `DecisionLayer`.
+//! - Tower layers (features `tower` and `http`): `ObserveLayer`, `ShedLayer`, `FallbackLayer`, `StaleLayer`, `DecisionLayer`.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod assessment;
 mod behavior;
 mod board;
+mod books;
 mod cause;
 mod easing;
 mod gather;
@@ -41,10 +42,12 @@ mod layers;
 mod level;
 mod manager;
 mod mode;
-#[cfg(feature = "tower")]
-mod observe_layer;
 mod partial;
+#[cfg(feature = "metrics")]
+mod publish;
+mod reason;
 mod signal;
+mod stats;
 mod thresholds;
 mod traffic;
 mod watch;
@@ -60,13 +63,13 @@ pub use gather::{
 #[cfg(feature = "tower")]
 pub use layers::*;
 pub use level::Level;
-pub use mainstay_core::{Clock, ConfigError, ManualClock, Name, NoRuntime, StateSource, Weight};
+pub use mainstay_core::{Clock, ConfigError, ManualClock, Name, NoRuntime, NotAsked, StateSource, Weight};
 pub use manager::{Assessments, DegradationManager, DegradationManagerBuilder};
 pub use mode::{ExecutionMode, Mode, ModeDecision, ModeRules, UnknownMode};
-#[cfg(feature = "tower")]
-pub use observe_layer::{ObserveFuture, ObserveLayer, ObserveService};
 pub use partial::{Partial, PartialDecision, PartialPolicies, PartialPolicy};
+pub use reason::Reason;
 pub use signal::Signal;
+pub use stats::{DegradationStats, DowngradeCount, EventCount, FallbackCount, PartialCount};
 pub use thresholds::{LevelThresholds, Thresholds};
 pub use traffic::{Observer, TrafficFigures};
 

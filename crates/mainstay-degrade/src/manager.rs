@@ -3,14 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::{Clock, ConfigError, NoRuntime, StateSource, Verdict, Watch, check_duration};
+#[cfg(feature = "metrics")]
+use mainstay_core::{Name, Weight};
 use tokio::runtime::Handle;
 
 use crate::board::Board;
+use crate::books::Books;
 use crate::judge::Judge;
 use crate::partial::Origin;
 use crate::{
-    Assessment, BehaviorDecision, BehaviorRules, ExecutionMode, Level, Mode, ModeDecision, ModeRules,
-    Observer, Partial, PartialPolicies, Signal, Thresholds,
+    Assessment, BehaviorDecision, BehaviorRules, DegradationStats, ExecutionMode, Level, Mode, ModeDecision,
+    ModeRules, Observer, Partial, PartialPolicies, Signal, Thresholds,
 };
 
 /// Knows how much less than usual the service does, why, and what each piece of work gets because of that.
@@ -47,6 +50,7 @@ struct Owner<M: Mode> {
     modes: ModeRules<M>,
     behaviors: BehaviorRules,
     partial: PartialPolicies,
+    books: Books,
 }
 
 /// Builds a [`DegradationManager`].
@@ -73,7 +77,8 @@ pub struct Assessments {
 // === impl DegradationManagerBuilder ===
 
 impl<M: Mode> DegradationManagerBuilder<M> {
-    /// Watches a breaker, a health manager, or any other source: what it says is down counts at once.
+    /// Watches a breaker, a health manager, or any other source: what it says is down counts at once. A name is counted once for
+    /// breakers, once for critical checks and once for others, however many sources say it.
     pub fn watch<S: StateSource + Clone + 'static>(mut self, source: &S) -> Self {
         self.sources.push(Arc::new(source.clone()));
         self
@@ -184,9 +189,10 @@ impl<M: Mode> DegradationManagerBuilder<M> {
             signals.push((name, signal));
         }
         let judge = Judge::new(self.thresholds, self.relax_after);
+        let books = Books::new::<M>(&self.behaviors, &self.partial);
         let board = Board::new(self.clock, self.sources, signals, judge, self.check_interval);
         let Self { runtime, modes, behaviors, partial, .. } = self;
-        Ok(DegradationManager { owner: Arc::new(Owner { board, runtime, modes, behaviors, partial }) })
+        Ok(DegradationManager { owner: Arc::new(Owner { board, runtime, modes, behaviors, partial, books }) })
     }
 }
 
@@ -294,31 +300,37 @@ impl<M: Mode> DegradationManager<M> {
 
     /// Which mode a piece of work gets now.
     pub fn mode(&self, requested: M) -> ModeDecision<M> {
-        if self.level() == Level::None {
-            return ModeDecision {
+        match self.owner.board.well() {
+            Some(epoch) => ModeDecision {
                 requested,
                 granted: requested,
                 downgraded: false,
                 level: Level::None,
+                epoch,
                 reason: None,
-            };
+            },
+            None => self.mode_by(&self.assessment(), requested),
         }
-        self.mode_by(&self.assessment(), requested)
     }
 
-    /// Which mode a piece of work gets by an assessment that was taken before: that of its request, or one that was kept.
+    /// Which mode a piece of work gets by an assessment that was taken before, such as that of its request.
     pub fn mode_by(&self, assessment: &Assessment, requested: M) -> ModeDecision<M> {
-        self.owner.modes.decide(assessment, requested)
+        let decision = self.owner.modes.decide(assessment, requested);
+        self.owner.books.mode(&decision);
+        decision
     }
 
-    /// What an operation does now.
+    /// What an operation does now. One that has no rules and is not known proceeds, and is counted without its name.
     pub fn behavior(&self, operation: &str) -> BehaviorDecision {
         self.behavior_by(&self.assessment(), operation)
     }
 
     /// What an operation does by an assessment that was taken before.
     pub fn behavior_by(&self, assessment: &Assessment, operation: &str) -> BehaviorDecision {
-        self.owner.behaviors.decide(assessment, operation)
+        let Owner { behaviors, books, .. } = &*self.owner;
+        let decision = behaviors.decide(assessment, operation);
+        books.behavior(behaviors, &decision);
+        decision
     }
 
     /// How much of a workflow's parts must succeed now.
@@ -328,8 +340,36 @@ impl<M: Mode> DegradationManager<M> {
 
     /// How much of a workflow's parts must succeed by an assessment that was taken before.
     pub fn partial_by(&self, assessment: &Assessment, workflow: &str) -> Partial {
-        let partial = self.owner.partial.at(assessment, workflow);
-        partial.of(Origin { clock: Some(self.clock().clone()) })
+        let Owner { partial, books, .. } = &*self.owner;
+        let book = Some((books.partial(), partial.place(workflow)));
+        partial.at(assessment, workflow).of(Origin { clock: Some(self.clock().clone()), book })
+    }
+
+    /// The rules of modes, to decide by kept assessments without counting.
+    pub fn modes(&self) -> &ModeRules<M> {
+        &self.owner.modes
+    }
+
+    /// The rules of operations, to decide by kept assessments without counting.
+    pub fn behaviors(&self) -> &BehaviorRules {
+        &self.owner.behaviors
+    }
+
+    /// The policies of workflows, to decide by kept assessments without counting.
+    pub fn policies(&self) -> &PartialPolicies {
+        &self.owner.partial
+    }
+
+    /// Each dependency that is watched or was ever named as down: what says so, if it ever was, and whether it is up.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn dependencies(&self) -> Vec<(Name, Option<Weight>, bool)> {
+        self.owner.board.dependencies()
+    }
+
+    /// What was decided so far.
+    pub fn stats(&self) -> DegradationStats {
+        let Owner { board, behaviors, partial, books, .. } = &*self.owner;
+        books.read::<M>(&board.events, behaviors, partial)
     }
 }
 

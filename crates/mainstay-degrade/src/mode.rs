@@ -4,7 +4,7 @@ use std::time::Duration;
 use mainstay_core::ConfigError;
 use serde::{Deserialize, Serialize};
 
-use crate::{Assessment, Cause, Level};
+use crate::{Assessment, Cause, Level, Reason};
 
 /// How elaborate a piece of work runs: a ladder over an enum of your own.
 ///
@@ -92,6 +92,8 @@ pub struct ModeDecision<M> {
     pub downgraded: bool,
     /// The level that decided.
     pub level: Level,
+    /// The number of the assessment that it was decided by.
+    pub epoch: u64,
     /// What made the level, if it made the mode less.
     pub reason: Option<Cause>,
 }
@@ -105,6 +107,14 @@ pub struct UnknownMode {
     pub name: String,
     /// What there is, the cheapest first.
     pub known: Vec<&'static str>,
+}
+
+impl<M> ModeDecision<M> {
+    /// Why the mode is less than what was asked for, in one word of the fixed vocabulary.
+    pub fn reason(&self) -> Option<Reason> {
+        self.downgraded
+            .then(|| self.reason.as_ref().map_or(Reason::HighDegradationLevel, |cause| cause.what.reason()))
+    }
 }
 
 impl<M: Mode> ModeRules<M> {
@@ -190,7 +200,8 @@ impl<M: Mode> ModeRules<M> {
         let granted = self.granted(assessment.level, requested);
         let downgraded = granted != requested;
         let reason = if downgraded { assessment.worst().cloned() } else { None };
-        ModeDecision { requested, granted, downgraded, level: assessment.level, reason }
+        let Assessment { level, epoch, .. } = *assessment;
+        ModeDecision { requested, granted, downgraded, level, epoch, reason }
     }
 
     /// A mode by its name.

@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mainstay_core::{Clock, ConfigError, Name};
 use serde::{Deserialize, Serialize};
 
+use crate::books::PartialBook;
 use crate::{Assessment, Cause, Level};
 
 /// How much of a workflow's parts must have succeeded for its answer to be given.
@@ -14,7 +16,8 @@ use crate::{Assessment, Cause, Level};
 pub struct PartialPolicy {
     /// The share of the parts when all is well: more than 0, at most 1.
     pub share: f64,
-    /// And at least so many, when all is well and at minor. Default: 1.
+    /// And at least so many, when all is well and at minor. Default: 1. A [`Gather`](crate::Gather) of fewer parts (those that weigh
+    /// nothing are not counted) is refused at every level.
     #[serde(default = "one")]
     pub minimum: u32,
     /// The parts without which there is no answer, by name, at every level. Default: none. A [`Gather`](crate::Gather) asks for them.
@@ -45,6 +48,8 @@ pub struct Partial {
     pub policy: PartialPolicy,
     /// The level that it is applied at.
     pub level: Level,
+    /// The number of the assessment that it was made by; 0 without one.
+    pub epoch: u64,
     /// The worst cause of the level.
     pub reason: Option<Cause>,
     /// Each dependency that is down, in the order of their names.
@@ -57,6 +62,17 @@ pub struct Partial {
 pub(crate) struct Origin {
     /// The manager's clock.
     pub(crate) clock: Option<Clock>,
+    /// Where the manager counts, and in which row.
+    pub(crate) book: Option<(Arc<PartialBook>, usize)>,
+}
+
+impl Origin {
+    /// The decision is made.
+    pub(crate) fn note(&self, decision: &PartialDecision) {
+        if let Some((book, row)) = &self.book {
+            book.note(*row, decision);
+        }
+    }
 }
 
 impl PartialEq for Origin {
@@ -73,10 +89,13 @@ pub struct PartialDecision {
     pub accept: bool,
     /// Which share of the parts succeeded, by weight: 0 to 1.
     pub share: f64,
-    /// How many had to, at least: of parts that weigh differently, as many of the heaviest.
+    /// The least number of successful parts with which the answer is given: of a [`Gather`](crate::Gather) all that are required by
+    /// name, also those that weigh nothing, and of the others as many of the heaviest as it takes.
     pub required: u32,
     /// The level that it was decided at.
     pub level: Level,
+    /// The number of the assessment that it was decided by; 0 without one.
+    pub epoch: u64,
     /// The worst cause of the level.
     pub reason: Option<Cause>,
     /// The parts that are required by name and did not succeed.
@@ -118,7 +137,14 @@ impl PartialPolicy {
     /// A [`ConfigError`] for a policy that breaks its documented rules.
     pub fn at(self, level: Level) -> Result<Partial, ConfigError> {
         self.validate("partial")?;
-        Ok(Partial { policy: self, level, reason: None, down: Vec::new(), origin: Origin::default() })
+        Ok(Partial {
+            policy: self,
+            level,
+            epoch: 0,
+            reason: None,
+            down: Vec::new(),
+            origin: Origin::default(),
+        })
     }
 
     /// How many of so many parts must succeed at a level: at least one.
@@ -138,7 +164,12 @@ impl PartialPolicy {
         (share, minimum.max(1))
     }
 
-    fn validate(&self, field: &str) -> Result<(), ConfigError> {
+    /// What a part counts for in the share.
+    pub(crate) fn weight_of(&self, part: &str) -> f64 {
+        self.weights.get(part).copied().unwrap_or(1.0)
+    }
+
+    pub(crate) fn validate(&self, field: &str) -> Result<(), ConfigError> {
         if !(self.share > 0.0 && self.share <= 1.0) {
             let rule = "must be more than 0 and at most 1";
             return Err(ConfigError::new(format!("{field}.share"), self.share, rule));
@@ -206,6 +237,17 @@ impl PartialPolicies {
         Ok(self)
     }
 
+    /// The workflows that have a policy of their own.
+    pub fn workflows(&self) -> impl Iterator<Item = Name> {
+        self.workflows.keys().copied()
+    }
+
+    /// The place of a workflow among those that have a policy of their own, or the one after them.
+    pub(crate) fn place(&self, workflow: &str) -> usize {
+        let place = self.workflows.keys().position(|known| known.as_str() == workflow);
+        place.unwrap_or(self.workflows.len())
+    }
+
     /// The policy of a workflow; one that has none of its own has that of all others.
     pub fn of(&self, workflow: &str) -> PartialPolicy {
         self.workflows.get(workflow).unwrap_or(&self.other).clone()
@@ -213,9 +255,9 @@ impl PartialPolicies {
 
     /// The policy of a workflow, as it is to be applied by an assessment.
     pub fn at(&self, assessment: &Assessment, workflow: &str) -> Partial {
-        let (level, policy) = (assessment.level, self.of(workflow));
+        let (level, epoch, policy) = (assessment.level, assessment.epoch, self.of(workflow));
         let down = assessment.down.iter().map(|down| down.name).collect();
-        Partial { policy, level, reason: assessment.worst().cloned(), down, origin: Origin::default() }
+        Partial { policy, level, epoch, reason: assessment.worst().cloned(), down, origin: Origin::default() }
     }
 }
 
@@ -229,18 +271,21 @@ impl Partial {
         self.policy.required(self.level, total)
     }
 
-    /// Whether so many successes of so many parts are enough, by count alone: parts that are required by name, and weights, are for a
-    /// [`Gather`](crate::Gather). Of no parts none is.
+    /// Whether so many successes of so many parts are enough, by count alone; [`decide_parts`](Self::decide_parts) knows parts that
+    /// are required by name, and weights. Of no parts none is.
     pub fn decide(&self, successes: u32, total: u32) -> PartialDecision {
         let required = self.required(total);
         let share = if total == 0 { 0.0 } else { f64::from(successes) / f64::from(total) };
-        PartialDecision {
+        let decision = PartialDecision {
             accept: total > 0 && successes >= required,
             share,
             required,
             level: self.level,
+            epoch: self.epoch,
             reason: self.reason.clone(),
             missing: Vec::new(),
-        }
+        };
+        self.origin.note(&decision);
+        decision
     }
 }

@@ -1,7 +1,8 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
 use mainstay_core::{Bell, ConfigError, Name, Watch};
 
 use crate::judge::SignalFigure;
@@ -24,13 +25,40 @@ pub struct Signal {
 pub(crate) struct Shared {
     /// The bits of the value.
     value: AtomicU64,
+    /// Those who look now and then, and want to know what it was in between.
+    peaks: ArcSwap<Vec<Weak<Peak>>>,
     bell: Arc<Bell>,
+}
+
+/// The largest value since somebody looked last.
+#[derive(Debug)]
+pub(crate) struct Peak(AtomicU64);
+
+impl Default for Peak {
+    fn default() -> Self {
+        Self(AtomicU64::new(f64::NEG_INFINITY.to_bits()))
+    }
+}
+
+impl Peak {
+    fn raise(&self, value: f64) {
+        let order = Ordering::AcqRel;
+        let larger = |known: u64| (value > f64::from_bits(known)).then_some(value.to_bits());
+        // It is refused only where it is not larger.
+        let _ = self.0.fetch_update(order, Ordering::Acquire, larger);
+    }
+
+    /// The largest value since the last time.
+    pub(crate) fn take(&self) -> f64 {
+        f64::from_bits(self.0.swap(f64::NEG_INFINITY.to_bits(), Ordering::AcqRel))
+    }
 }
 
 impl Signal {
     /// A signal of this name, at zero, that makes no level yet.
     pub fn new(name: impl Into<String>) -> Self {
-        let shared = Shared { value: AtomicU64::new(0.0_f64.to_bits()), bell: Bell::new() };
+        let shared =
+            Shared { value: AtomicU64::new(0.0_f64.to_bits()), peaks: ArcSwap::default(), bell: Bell::new() };
         Self { name: name.into(), thresholds: [None; 3], shared: Arc::new(shared) }
     }
 
@@ -58,6 +86,10 @@ impl Signal {
     /// Sets it. The level follows at once. What is not a number counts as zero, what is infinite as the largest number.
     pub fn set(&self, value: f64) {
         let value = if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
+        // Before the value, so that whoever sees the value has seen the peak.
+        for peak in self.shared.peaks.load().iter().filter_map(Weak::upgrade) {
+            peak.raise(value);
+        }
         if self.shared.value.swap(value.to_bits(), Ordering::AcqRel) != value.to_bits() {
             self.shared.bell.ring();
         }
@@ -87,6 +119,16 @@ impl Signal {
 
     pub(crate) fn figure(&self, name: Name) -> SignalFigure {
         SignalFigure { name, value: self.get(), thresholds: self.thresholds }
+    }
+
+    /// What it is at most between two looks of one who looks.
+    pub(crate) fn peak(&self) -> Arc<Peak> {
+        let peak = Arc::new(Peak::default());
+        self.shared.peaks.rcu(|peaks| {
+            let live = peaks.iter().filter(|peak| peak.strong_count() > 0).cloned();
+            live.chain([Arc::downgrade(&peak)]).collect::<Vec<_>>()
+        });
+        peak
     }
 
     pub(crate) fn watch(&self) -> Watch {

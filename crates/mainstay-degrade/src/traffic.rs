@@ -6,12 +6,16 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use mainstay_core::{Bell, Clock, Verdict, Watch, stripe_slot};
 
+use crate::{Level, Thresholds};
+
 /// How many slices the window has; the current, partial one is one of them.
 const SLICES: u64 = 10;
 /// How long a slice is: ten of them are the 30 s of the window.
 const SLICE: Duration = Duration::from_secs(3);
 /// From how many requests on the traffic counts.
 const LEAST: u64 = 20;
+/// How many moments of a quarter of a second are remembered.
+const MOMENTS: u64 = 8;
 /// How many threads have a place of their own; more than these share places.
 const PLACES: usize = 16;
 /// The longest latency that is told apart from longer ones, in milliseconds: an hour.
@@ -22,7 +26,8 @@ pub(crate) const LEAST_WAIT: Duration = Duration::from_millis(100);
 /// Takes notice of the service's own requests: how many fail, and how long they take. Cheap to clone, cheap for every request:
 /// a reading of the coarse clock and a lock that hardly anybody else wants.
 ///
-/// The window is the last 30 s, in ten slices; it counts from 20 requests on. Latency is the 95th percentile, to two digits.
+/// The window is the last 30 s, in ten slices of which the current, partial one is one; it counts from 20 requests on. Latency is the
+/// 95th percentile, to two digits.
 #[derive(Clone)]
 pub struct Observer {
     shared: Arc<Shared>,
@@ -30,6 +35,7 @@ pub struct Observer {
 
 struct Shared {
     clock: Clock,
+    limits: Limits,
     places: Vec<Mutex<Place>>,
     /// When failures may wake who looks again.
     quiet_until: AtomicU64,
@@ -40,6 +46,32 @@ struct Shared {
 #[derive(Default)]
 struct Place {
     slices: Vec<Slice>,
+    moments: [Moment; MOMENTS as usize],
+}
+
+/// What a quarter of a second was like, to see at once whether what was shed comes back too fast.
+#[derive(Clone, Copy, Default)]
+struct Moment {
+    /// Which moment of the clock's time it is.
+    number: u64,
+    requests: u64,
+    failures: u64,
+    slow: u64,
+}
+
+/// From which figures on the traffic is evidence for any level.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    error_rate: Option<f64>,
+    latency: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) fn new(thresholds: &Thresholds) -> Self {
+        let levels = || Level::DEGRADED.into_iter().filter_map(|level| thresholds.of(level));
+        let error_rate = levels().map(|limits| limits.error_rate).find(|rate| *rate > 0.0);
+        Self { error_rate, latency: levels().map(|limits| limits.latency).find(|limit| !limit.is_zero()) }
+    }
 }
 
 struct Slice {
@@ -63,9 +95,9 @@ pub struct TrafficFigures {
 }
 
 impl Observer {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, limits: Limits) -> Self {
         let places = (0..PLACES).map(|_| Mutex::default()).collect();
-        let shared = Shared { clock, places, quiet_until: AtomicU64::new(0), bell: Bell::new() };
+        let shared = Shared { clock, limits, places, quiet_until: AtomicU64::new(0), bell: Bell::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -79,7 +111,10 @@ impl Observer {
         let now = shared.clock.coarse();
         let failure = verdict == Verdict::Failure;
         if let Some(place) = shared.places.get(stripe_slot() % PLACES) {
-            lock(place).record(slice_of(now), failure, latency);
+            let slow = shared.limits.latency.is_some_and(|limit| latency >= limit);
+            let mut place = lock(place);
+            place.record(slice_of(now), failure, latency);
+            place.remember(moment_of(now), failure, slow);
         }
         if failure {
             self.ring(now);
@@ -120,6 +155,26 @@ impl Observer {
         })
     }
 
+    /// Whether the last two seconds by themselves are evidence for a level.
+    pub(crate) fn is_bad_now(&self) -> bool {
+        let newest = moment_of(self.shared.clock.coarse());
+        let mut all = Moment::default();
+        for place in &self.shared.places {
+            for moment in lock(place).moments {
+                if newest.saturating_sub(moment.number) < MOMENTS {
+                    all.requests += moment.requests;
+                    all.failures += moment.failures;
+                    all.slow += moment.slow;
+                }
+            }
+        }
+        let share = |count: u64| count as f64 / all.requests as f64;
+        let Limits { error_rate, latency } = self.shared.limits;
+        all.requests >= LEAST
+            && (error_rate.is_some_and(|limit| share(all.failures) >= limit)
+                || latency.is_some() && share(all.slow) > 0.05)
+    }
+
     #[cfg(feature = "tower")]
     pub(crate) fn clock(&self) -> &Clock {
         &self.shared.clock
@@ -147,13 +202,29 @@ impl Place {
         }
     }
 
-    /// A slice begins: in the place of the oldest, if there are as many as the window has.
+    fn remember(&mut self, number: u64, failure: bool, slow: bool) {
+        let Some(moment) = self.moments.get_mut((number % MOMENTS) as usize) else { return };
+        match number.cmp(&moment.number) {
+            std::cmp::Ordering::Less => return,
+            std::cmp::Ordering::Equal => {}
+            std::cmp::Ordering::Greater => *moment = Moment { number, ..Moment::default() },
+        }
+        moment.requests += 1;
+        moment.failures += u64::from(failure);
+        moment.slow += u64::from(slow);
+    }
+
+    /// A slice begins: in the place of the oldest, if there are as many as the window has. What was read off the clock before all of
+    /// them is out of the window.
     fn begin(&mut self, number: u64) -> Option<usize> {
         if (self.slices.len() as u64) < SLICES {
             self.slices.push(Slice { number, failures: 0, latencies: latencies()? });
             return Some(self.slices.len() - 1);
         }
         let (index, slice) = self.slices.iter_mut().enumerate().min_by_key(|(_, slice)| slice.number)?;
+        if slice.number > number {
+            return None;
+        }
         slice.number = number;
         slice.failures = 0;
         slice.latencies.reset();
@@ -168,6 +239,10 @@ fn latencies() -> Option<Histogram<u32>> {
 
 fn slice_of(now: Duration) -> u64 {
     now.as_secs() / SLICE.as_secs()
+}
+
+fn moment_of(now: Duration) -> u64 {
+    u64::try_from(now.as_millis() / 250).unwrap_or(u64::MAX)
 }
 
 fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::Breaker;
+use mainstay_breaker::{Breaker, HalfOpen, OpenFor, State};
 use mainstay_degrade::{
     Assessment, Behavior, BehaviorReason, BehaviorRules, Clock, DegradationManager, ExecutionMode, Level,
-    Mode, ModeRules, PartialPolicies, PartialPolicy,
+    Mode, ModeRules, PartialPolicies, PartialPolicy, Reason,
 };
 use proptest::prelude::*;
 
@@ -167,7 +167,7 @@ fn the_stronger_rule_wins_and_is_the_reason() {
     assert_eq!(decide(Level::Minor, &[]).behavior, Behavior::Degrade);
     let decision = decide(Level::Minor, &["index"]);
     assert_eq!(decision.behavior, Behavior::UseCache);
-    assert!(matches!(decision.reason, Some(BehaviorReason::DependencyDown(name)) if name == "index"));
+    assert!(matches!(decision.reason, Some(BehaviorReason::DependencyDown(down)) if down.name == "index"));
     let refused = decide(Level::Severe, &["index"]).allow().unwrap_err();
     assert_eq!(
         refused.to_string(),
@@ -181,6 +181,28 @@ fn an_unknown_operation_proceeds_under_no_name_of_its_own() {
     let decision =
         BehaviorRules::seed().decide(&assessment(Level::Severe, &["llm_service"]), "made up by a request");
     assert_eq!((decision.behavior, decision.operation), (Behavior::Proceed, None));
+}
+
+#[test]
+fn an_operation_that_always_proceeds_says_so_while_something_is_wrong() {
+    let rules = BehaviorRules::seed();
+    let decision = rules.decide(&assessment(Level::Moderate, &[]), "vector_search");
+    assert_eq!(decision.clone().allow().unwrap(), Behavior::Proceed);
+    assert!(decision.warning().is_some());
+    assert_eq!(decision.why(), "from level moderate on; moderate: a signal at 7 (limit 5): queue");
+    assert_eq!(rules.decide(&assessment(Level::None, &[]), "vector_search").warning(), None);
+    assert_eq!(rules.decide(&assessment(Level::Minor, &["llm_service"]), "llm_call").warning(), None);
+}
+
+#[test]
+fn a_reason_says_which_dependency_by_what_and_since_when() {
+    let decision = BehaviorRules::seed().decide(&assessment(Level::Minor, &["llm_service"]), "llm_call");
+    let Some(reason @ BehaviorReason::DependencyDown(down)) = &decision.reason else {
+        unreachable!("{decision:?}")
+    };
+    assert_eq!((down.name.as_str(), down.since), ("llm_service", Duration::from_secs(5)));
+    assert_eq!(reason.reason(), Reason::CircuitBreakerOpen);
+    assert_eq!((decision.level, decision.epoch), (Level::Minor, 3));
 }
 
 #[test]
@@ -231,31 +253,49 @@ fn policies_that_make_no_sense_are_refused() {
     assert_eq!(error.field, "partial.dag.minimum");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_dependency_dead_for_ten_minutes_whose_traffic_goes_by_behavior_is_closed_again_by_it() {
-    let llm = Breaker::builder("llm_service").clock(Clock::tokio()).build().unwrap();
+/// When the breaker closed again, after the dependency healed, if each operation asks what to do and only then calls.
+async fn closed_after(open_for: OpenFor, close_after: u32, pause: Duration) -> (Duration, u32) {
+    let llm = Breaker::builder("llm_service")
+        .open_for(open_for)
+        .half_open(HalfOpen { close_after, ..HalfOpen::default() })
+        .clock(Clock::tokio())
+        .build()
+        .unwrap();
     let degrade = DegradationManager::builder().clock(Clock::tokio()).watch(&llm).build().unwrap();
     degrade.start().unwrap();
-    let (mut dead, mut cached, mut closed_at) = (true, 0, None);
-    let began = tokio::time::Instant::now();
-    while began.elapsed() < Duration::from_secs(720) {
-        dead &= began.elapsed() < Duration::from_secs(600);
+    let (began, dead_for) = (tokio::time::Instant::now(), Duration::from_secs(600));
+    let mut calls = 0;
+    loop {
+        let is_dead = began.elapsed() < dead_for;
         match degrade.behavior("llm_generation").behavior {
-            Behavior::UseCache => cached += 1,
-            _ => drop(llm.call(|| if dead { Err("dead") } else { Ok(()) })),
+            Behavior::UseCache => {}
+            _ => {
+                calls += u32::from(!is_dead);
+                let _ = llm.call(|| if is_dead { Err("dead") } else { Ok(()) });
+            }
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        if !dead
-            && closed_at.is_none()
-            && degrade.behavior("llm_generation").behavior == Behavior::Proceed
-            && llm.state() == mainstay_breaker::State::Closed
-        {
-            closed_at = Some(began.elapsed());
+        if !is_dead && llm.state() == State::Closed {
+            return (began.elapsed() - dead_for, calls);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependency_dead_for_ten_minutes_whose_traffic_goes_by_behavior_is_closed_again_by_it() {
+    let pause = Duration::from_millis(100);
+    for (open_for, longest) in [
+        (OpenFor::fixed(Duration::from_secs(15)), Duration::from_secs(15)),
+        (OpenFor::exponential(Duration::from_secs(10), Duration::from_secs(60)), Duration::from_secs(60)),
+    ] {
+        for close_after in [1, 2, 3] {
+            let (after, calls) = closed_after(open_for, close_after, pause).await;
+            assert_eq!(calls, close_after, "no call more than it takes to close");
+            // One pause until the first call after the open time, and one between two calls.
+            let bound = longest + pause * (close_after + 1);
+            assert!(after <= bound, "{after:?}, of at most {bound:?}");
         }
     }
-    assert!(cached > 5_000, "{cached}");
-    // The open time is at most a minute and its jitter, and two calls close it.
-    assert!(closed_at.unwrap() <= Duration::from_secs(600 + 66 + 1), "{closed_at:?}");
 }
 
 proptest! {

@@ -1,10 +1,12 @@
 //! What a gather brought, as it is sent to whoever asked.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::BTreeSet;
 use std::future::ready;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use mainstay_degrade::{Aggregate, Gather, Level, PartialPolicy};
+use mainstay_degrade::{Aggregate, Clock, Gather, Level, Part, PartValue, PartialPolicy};
+use serde_json::{Value, json};
 
 fn by<'a>(share: f64, level: Level) -> Gather<'a, u32, &'static str> {
     Gather::new(PartialPolicy::share(share).at(level).unwrap())
@@ -32,6 +34,54 @@ async fn the_aggregate_says_all_and_comes_back_from_its_json() {
     let json = serde_json::to_string(&aggregate).unwrap();
     assert!(!json.contains("secret"), "{json}");
     assert_eq!(serde_json::from_str::<Aggregate<u32, u32>>(&json).unwrap(), aggregate);
+}
+
+/// The names of an object's fields.
+fn names(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn its_json_has_the_names_that_its_readers_know() {
+    let (clock, time) = Clock::manual();
+    time.advance(Duration::from_millis(1_250));
+    let cached = async { Ok(PartValue::new(20).confidence(0.5).degraded().metadata("from", "cache")) };
+    let gathered = by(0.4, Level::Moderate)
+        .clock(clock)
+        .with(Part::rated("a", cached))
+        .part("b", ready(Err("secret text")))
+        .run()
+        .await
+        .unwrap();
+    let json = serde_json::to_value(gathered.aggregate(|values| values.len())).unwrap();
+    let known = [
+        "success",
+        "result",
+        "partial_results",
+        "total_components",
+        "success_count",
+        "failure_count",
+        "degradation_info",
+        "warning",
+        "timestamp",
+    ];
+    assert!(names(&json).is_superset(&known.into()), "{json}");
+    let known = ["source", "success", "result", "error", "timestamp", "confidence", "degraded", "metadata"];
+    assert!(names(&json["partial_results"][0]).is_superset(&known.into()), "{json}");
+    let info = &json["degradation_info"];
+    let known = ["level", "failed_dependencies", "reason", "recommended_action"];
+    assert!(names(info).is_superset(&known.into()), "{json}");
+
+    assert_eq!(info["level"], "moderate");
+    assert_eq!(info["failed_dependencies"], json!(["b"]), "the parts that did not succeed");
+    assert_eq!(info["recommended_action"], "check the failed dependencies, consider cached results");
+    assert_eq!(json["failure_count"], 1);
+    assert_eq!(json["warning"], "1 of 2 parts: a is degraded, b failed");
+    assert_eq!(json["timestamp"], "1970-01-01T00:00:01.250000000Z");
+    let cached = &json["partial_results"][0];
+    assert_eq!((&cached["result"], &cached["error"]), (&json!(20), &Value::Null));
+    assert_eq!((&cached["confidence"], &cached["degraded"]), (&json!(0.5), &json!(true)));
+    assert_eq!(cached["metadata"], json!({ "from": "cache" }));
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! The earliest decision, against an oracle that knows how and when each part will end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mainstay_degrade::{Clock, Gather, Gathered, Level, Outcome, Part, PartialPolicy};
+use mainstay_degrade::{Clock, End, Gather, Gathered, Level, Outcome, Part, PartialPolicy};
 use proptest::prelude::*;
+use tokio::runtime::Handle;
 
 /// All times are multiples of this, so that a timer's rounding can be told from another moment.
 const STEP: Duration = Duration::from_millis(10);
@@ -40,6 +42,14 @@ struct Case {
     grace: u32,
     max_wait: u32,
     concurrency: usize,
+}
+
+/// When a part begins and ends if nothing is decided, in steps, and whether it succeeds.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    begins: Option<u32>,
+    ends: Option<u32>,
+    succeeds: bool,
 }
 
 /// Counts what was made and not yet dropped.
@@ -108,52 +118,71 @@ impl Case {
         required && count >= minimum && f64::from(weight) / f64::from(total) >= share
     }
 
-    /// When each part ends and whether it succeeds, if nothing is decided; none: never.
-    fn fates(&self) -> Vec<Option<(u32, bool)>> {
+    fn fates(&self) -> Vec<Fate> {
         let mut free = vec![Some(0); self.concurrency.min(self.parts.len())];
         let mut fates = Vec::new();
         for part in &self.parts {
             let place = free.iter_mut().min_by_key(|free| free.unwrap_or(u32::MAX)).unwrap();
-            let fate = place.zip(part.fate()).map(|(start, (takes, ok))| (start + takes, ok));
+            let begins = *place;
+            let ends = begins.zip(part.fate()).map(|(begins, (takes, _))| begins + takes);
             // One that hangs keeps its place; one that finds none is never begun.
-            *place = fate.map(|(ends, _)| ends);
-            fates.push(fate);
+            *place = ends;
+            fates.push(Fate { begins, ends, succeeds: part.fate().is_some_and(|(_, ok)| ok) });
         }
         fates
     }
 
-    /// The step at which it ends, and the decision.
-    fn oracle(&self) -> (u32, bool) {
+    /// The step at which it ends, and the decision: the first moment at which `agreed` says one, and the grace after a good one.
+    fn oracle(&self, agreed: impl Fn(&[bool], &[usize]) -> Option<bool>) -> (u32, bool) {
         let fates = self.fates();
-        let mut times: Vec<u32> = fates.iter().flatten().map(|(at, _)| *at).collect();
+        let mut times: Vec<u32> = fates.iter().filter_map(|fate| fate.ends).collect();
         times.extend([0, self.max_wait]);
         times.retain(|at| *at <= self.max_wait);
         times.sort_unstable();
-        let done = fates.iter().map(|fate| fate.map_or(u32::MAX, |(at, _)| at)).max().unwrap();
+        times.dedup();
+        let done = fates.iter().map(|fate| fate.ends.unwrap_or(u32::MAX)).max().unwrap();
         for at in times {
-            let known = |fate: &Option<(u32, bool)>| fate.filter(|(ends, _)| *ends <= at);
-            let pending: Vec<usize> =
-                (0..fates.len()).filter(|part| known(&fates[*part]).is_none()).collect();
-            let mut accepted = 0_u32;
-            for outcomes in 0..1_u32 << pending.len() {
-                let mut succeeds: Vec<bool> =
-                    fates.iter().map(|fate| known(fate).is_some_and(|(_, ok)| ok)).collect();
-                for (bit, part) in pending.iter().enumerate() {
-                    succeeds[*part] = outcomes >> bit & 1 == 1;
-                }
-                accepted += u32::from(self.accepts(&succeeds));
-            }
-            if accepted == 0 {
-                return (at, false);
-            }
-            if accepted == 1 << pending.len() {
-                return ((at + self.grace).min(self.max_wait).min(done), true);
+            let has_ended = |fate: &Fate| fate.ends.is_some_and(|ends| ends <= at);
+            let succeeded: Vec<bool> = fates.iter().map(|fate| has_ended(fate) && fate.succeeds).collect();
+            let pending: Vec<usize> = (0..fates.len()).filter(|part| !has_ended(&fates[*part])).collect();
+            match agreed(&succeeded, &pending) {
+                Some(true) => return ((at + self.grace).min(self.max_wait).min(done), true),
+                Some(false) => return (at, false),
+                None => {}
             }
         }
         (self.max_wait, false)
     }
 
-    async fn run(&self, spawned: bool, alive: &Arc<AtomicUsize>) -> Gathered<u32, &'static str> {
+    /// What all outcomes of the pending parts agree on, one by one.
+    fn by_each_outcome(&self, succeeded: &[bool], pending: &[usize]) -> Option<bool> {
+        let mut accepted = 0_u32;
+        for outcomes in 0..1_u32 << pending.len() {
+            let mut succeeds = succeeded.to_vec();
+            for (bit, part) in pending.iter().enumerate() {
+                succeeds[*part] = outcomes >> bit & 1 == 1;
+            }
+            accepted += u32::from(self.accepts(&succeeds));
+        }
+        if accepted == 0 { Some(false) } else { (accepted == 1 << pending.len()).then_some(true) }
+    }
+
+    /// The same by the best and the worst outcome alone: one success more never makes it worse.
+    fn by_extremes(&self, succeeded: &[bool], pending: &[usize]) -> Option<bool> {
+        let mut best = succeeded.to_vec();
+        pending.iter().for_each(|part| best[*part] = true);
+        if !self.accepts(&best) { Some(false) } else { self.accepts(succeeded).then_some(true) }
+    }
+
+    /// The least number of successes that are accepted, of all that there could be.
+    fn fewest(&self) -> Option<u32> {
+        let outcomes = 0..1_u32 << self.parts.len();
+        let succeeds =
+            |outcome: u32| (0..self.parts.len()).map(|bit| outcome >> bit & 1 == 1).collect::<Vec<_>>();
+        outcomes.filter(|outcome| self.accepts(&succeeds(*outcome))).map(u32::count_ones).min()
+    }
+
+    fn gather(&self, spawned: bool, alive: &Arc<AtomicUsize>) -> Gather<'static, u32, &'static str> {
         let policy = PartialPolicy::share(self.share).at_least(self.minimum);
         let mut gather = Gather::new(policy.at(self.level).unwrap())
             .clock(Clock::tokio())
@@ -166,13 +195,13 @@ impl Case {
         for (index, part) in self.parts.iter().enumerate() {
             gather = gather.with(part.part(format!("part-{index}"), alive));
         }
-        gather.run().await.unwrap()
+        gather
     }
 
-    async fn check(&self, spawned: bool) {
+    /// Runs it and compares it with what the oracle says: the step of its end, and the decision.
+    async fn check(&self, spawned: bool, (end, accept): (u32, bool)) -> Gathered<u32, &'static str> {
         let alive = Arc::new(AtomicUsize::new(0));
-        let gathered = self.run(spawned, &alive).await;
-        let (end, accept) = self.oracle();
+        let gathered = self.gather(spawned, &alive).run().await.unwrap();
         assert_eq!(gathered.accepted(), accept, "{gathered:?}");
         let expected = STEP * end;
         assert!(
@@ -180,10 +209,14 @@ impl Case {
             "{expected:?}, not {:?}: {gathered:?}",
             gathered.took
         );
-        let fates = self.fates();
-        for ((part, fate), result) in self.parts.iter().zip(fates).zip(&gathered.parts) {
-            if fate.is_none_or(|(at, _)| at > end) {
-                assert!(!result.is_success(), "{result:?}");
+        let late = if gathered.end == End::MaxWait { Outcome::TimedOut } else { Outcome::Cancelled };
+        for ((part, fate), result) in self.parts.iter().zip(self.fates()).zip(&gathered.parts) {
+            if fate.ends.is_none_or(|ends| ends > end) {
+                match fate.begins {
+                    Some(begins) if begins < end => assert_eq!(result.outcome, late, "{result:?}"),
+                    Some(begins) if begins == end => assert!(!result.is_success(), "{result:?}"),
+                    _ => assert_eq!(result.outcome, Outcome::NotStarted, "{result:?}"),
+                }
                 continue;
             }
             let (takes, _) = part.fate().unwrap();
@@ -196,10 +229,28 @@ impl Case {
             assert_eq!(result.outcome, outcome, "an arrived result was lost: {result:?}");
             assert!(result.latency >= STEP * takes && result.latency <= STEP * takes + GRAIN);
         }
-        // What was aborted is dropped when its runtime comes to it.
-        tokio::time::sleep(GRAIN).await;
-        assert_eq!(alive.load(Ordering::SeqCst), 0, "nothing runs on");
+        let outcomes = gathered.parts.iter().rev().map(|part| (part.source.as_str(), part.is_success()));
+        let mut again = gathered.partial.decide_parts(outcomes);
+        again.missing.reverse();
+        assert_eq!(again, gathered.decision, "outcomes alone decide");
+        nothing_runs_on(&alive).await;
+        gathered
     }
+
+    /// Drops it after so many steps, wherever it is.
+    async fn cut_off(&self, spawned: bool, after: u32) {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let gather = self.gather(spawned, &alive);
+        drop(tokio::time::timeout(STEP * after, gather.run()).await);
+        nothing_runs_on(&alive).await;
+    }
+}
+
+/// No part is left, and no task.
+async fn nothing_runs_on(alive: &AtomicUsize) {
+    // What was aborted is dropped when its runtime comes to it.
+    tokio::time::sleep(GRAIN).await;
+    assert_eq!((alive.load(Ordering::SeqCst), Handle::current().metrics().num_alive_tasks()), (0, 0));
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
@@ -216,14 +267,9 @@ fn case() -> impl Strategy<Value = Case> {
     let parts = prop::collection::vec(spec(), 1..8)
         .prop_filter("something weighs", |parts| parts.iter().any(|part| part.weight > 0));
     (parts, share, 1_u32..4, level, 0_u32..6, 1_u32..30, 1_usize..9).prop_map(
-        |(parts, share, minimum, level, grace, max_wait, concurrency)| Case {
-            parts,
-            share,
-            minimum,
-            level,
-            grace,
-            max_wait,
-            concurrency,
+        |(parts, share, minimum, level, grace, max_wait, concurrency)| {
+            let weigh = parts.iter().filter(|part| part.weight > 0).count() as u32;
+            Case { parts, share, minimum: minimum.min(weigh), level, grace, max_wait, concurrency }
         },
     )
 }
@@ -237,69 +283,75 @@ proptest! {
 
     #[test]
     fn it_decides_at_the_first_moment_at_which_all_outcomes_agree(case in case(), spawned in any::<bool>()) {
-        paused().block_on(case.check(spawned));
+        let expected = case.oracle(|succeeded, pending| case.by_each_outcome(succeeded, pending));
+        prop_assert_eq!(expected, case.oracle(|succeeded, pending| case.by_extremes(succeeded, pending)));
+        let gathered = paused().block_on(case.check(spawned, expected));
+        prop_assert_eq!(Some(gathered.decision.required), case.fewest());
+    }
+
+    #[test]
+    fn who_drops_it_at_any_moment_cancels_all_parts(case in case(), spawned in any::<bool>(), after in 0_u32..20) {
+        paused().block_on(case.cut_off(spawned, after));
     }
 }
 
 /// Numbers that look random and are always the same.
-fn next(state: &mut u64) -> u32 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) as u32
-}
+struct Dice(u64);
 
-fn thousand(seed: u64) -> Case {
-    let mut state = seed;
-    let mut spec = || Spec {
-        ends: (!next(&mut state).is_multiple_of(20)).then(|| 1 + next(&mut state) % 200),
-        how: match next(&mut state) % 10 {
-            0..=5 => How::Succeeds,
-            6..=8 => How::Fails,
-            _ => How::Panics,
-        },
-        deadline: None,
-        required: false,
-        weight: 1,
-    };
-    let parts = (0..1_000).map(|_| spec()).collect();
-    Case { parts, share: 0.4, minimum: 1, level: Level::None, grace: 0, max_wait: 300, concurrency: 1_000 }
-}
+impl Dice {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as u32) % limit
+    }
 
-/// The same oracle for equal parts, of which only the numbers matter.
-fn by_number(case: &Case) -> (u32, bool) {
-    let needed = (case.share * case.parts.len() as f64).ceil() as usize;
-    let spare = case.parts.len() - needed;
-    for at in 0..=case.max_wait {
-        let ended =
-            |ok| case.parts.iter().filter_map(Spec::fate).filter(move |fate| fate.0 <= at && fate.1 == ok);
-        if ended(true).count() >= needed {
-            return (at, true);
-        }
-        if ended(false).count() > spare {
-            return (at, false);
+    fn one_in(&mut self, many: u32) -> bool {
+        self.below(many) == 0
+    }
+
+    fn spec(&mut self) -> Spec {
+        Spec {
+            ends: (!self.one_in(20)).then(|| 1 + self.below(200)),
+            how: match self.below(10) {
+                0..=5 => How::Succeeds,
+                6..=8 => How::Fails,
+                _ => How::Panics,
+            },
+            deadline: self.one_in(10).then(|| 1 + self.below(200)),
+            required: self.one_in(1_000),
+            weight: self.below(4),
         }
     }
-    (case.max_wait, false)
+
+    fn thousand(&mut self) -> Case {
+        Case {
+            parts: (0..1_000).map(|_| self.spec()).collect(),
+            share: f64::from(20 + self.below(50)) / 100.0,
+            minimum: 1 + self.below(600),
+            level: if self.one_in(4) { Level::Minor } else { Level::None },
+            grace: self.below(3) * 10,
+            max_wait: 100 + self.below(300),
+            concurrency: [1_000, 600, 300][self.below(3) as usize],
+        }
+    }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_thousand_parts_are_decided_at_the_first_moment_and_none_is_lost_or_left() {
-    for (seed, share, spawned) in
-        [(1, 0.4, false), (2, 0.55, false), (3, 0.7, true), (4, 0.3, true), (5, 0.56, true)]
-    {
-        let case = Case { share, ..thousand(seed) };
-        let alive = Arc::new(AtomicUsize::new(0));
-        let gathered = case.run(spawned, &alive).await;
-        let (end, accept) = by_number(&case);
-        assert_eq!(gathered.accepted(), accept);
-        assert!(gathered.took >= STEP * end && gathered.took <= STEP * end + GRAIN, "{:?}", gathered.took);
-        let arrived = |part: &Spec| part.fate().is_some_and(|(at, ok)| at <= end && ok);
-        for (part, result) in case.parts.iter().zip(&gathered.parts) {
-            assert_eq!(result.is_success(), arrived(part), "{part:?}: {result:?}");
-        }
-        // What was aborted is dropped when its runtime comes to it.
-        tokio::time::sleep(GRAIN).await;
-        assert_eq!(alive.load(Ordering::SeqCst), 0);
+#[test]
+fn a_thousand_parts_are_decided_at_the_first_moment_and_none_is_lost_or_left() {
+    let mut dice = Dice(1);
+    let (mut accepted, mut ends) = (HashSet::new(), HashSet::new());
+    for round in 0..40 {
+        let case = dice.thousand();
+        let expected = case.oracle(|succeeded, pending| case.by_extremes(succeeded, pending));
+        let gathered = paused().block_on(case.check(round % 2 == 0, expected));
+        accepted.insert(gathered.accepted());
+        ends.insert(gathered.end);
     }
+    assert_eq!(accepted.len(), 2, "both ways");
+    assert_eq!(
+        ends,
+        HashSet::from([End::Enough, End::Hopeless, End::MaxWait]),
+        "in each way that hangs allow"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,16 +359,9 @@ async fn a_thousand_that_are_ready_together_have_all_arrived() {
     for spawned in [false, true] {
         let one = Spec { ends: Some(5), how: How::Succeeds, deadline: None, required: false, weight: 1 };
         let parts = vec![one; 1_000];
-        let case = Case {
-            parts,
-            share: 0.1,
-            minimum: 1,
-            level: Level::None,
-            grace: 0,
-            max_wait: 5,
-            concurrency: 1_000,
-        };
-        let gathered = case.run(spawned, &Arc::default()).await;
+        let (share, level) = (0.1, Level::None);
+        let case = Case { parts, share, minimum: 1, level, grace: 0, max_wait: 5, concurrency: 1_000 };
+        let gathered = case.gather(spawned, &Arc::default()).run().await.unwrap();
         assert_eq!(gathered.values().count(), 1_000);
         assert!(!gathered.is_degraded());
     }

@@ -134,3 +134,34 @@ async fn the_names_of_a_hundred_breakers_make_no_header_that_a_proxy_refuses() {
     assert!(reason.starts_with("breakers_open breaker-00-") && reason.ends_with(" +96"), "{reason}");
     assert!(reason.len() < 1_000);
 }
+
+#[tokio::test]
+async fn of_layers_around_each_other_the_outermost_decides_and_tells() {
+    let (outer, inner) = (degraded(&["redis", "ledger"]), degraded(&["llm"]));
+    let (probe, handle) = probe();
+    let at = outer.assessment();
+    handle.answer_with(move |request: Request<()>| {
+        assert!(Arc::ptr_eq(request.extensions().get::<Arc<Assessment>>().unwrap(), &at));
+        Ok(InExtensions.mark(Response::new(()), Degraded::Fallback))
+    });
+    let service = DecisionLayer::new(&outer).layer(DecisionLayer::new(&inner).with_names().layer(probe));
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(
+        said(response.headers()),
+        pairs(&[
+            ("degraded", "moderate"),
+            ("degraded-answer", "fallback"),
+            ("degraded-reason", "breakers_open")
+        ])
+    );
+}
+
+#[tokio::test]
+async fn an_assessment_that_a_request_came_with_is_kept_and_told() {
+    let (probe, _handle) = probe();
+    let service = DecisionLayer::new(&degraded(&[])).layer(probe);
+    let mut request = Request::new(());
+    request.extensions_mut().insert(degraded(&["redis"]).assessment());
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.headers()[headers::DEGRADED], "minor");
+}

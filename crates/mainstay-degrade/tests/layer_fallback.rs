@@ -7,6 +7,7 @@ use mainstay_degrade::{
 };
 use mainstay_testkit::{ProbeHandle, ServiceProbe};
 use std::time::Duration;
+use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt};
 
 type Answer = Response<&'static str>;
@@ -108,4 +109,31 @@ async fn while_the_behavior_says_so_the_service_is_not_asked() {
     fallback.answer_with(|_| Err("down too"));
     assert_eq!(service.ready().await.unwrap().call(Request::new(())).await.unwrap_err(), "down too");
     assert_eq!(asked.calls(), 1);
+}
+
+#[tokio::test]
+async fn what_goes_to_the_fallback_at_once_neither_waits_for_a_busy_service_nor_holds_its_permit() {
+    let (main, asked): (Probe, Handle) = ServiceProbe::new();
+    let (simple, _fallback) = answering(Ok("simple"));
+    let limited = ConcurrencyLimit::new(main, 1);
+    let layer = FallbackLayer::new(simple, InExtensions)
+        .instead_when(|request: &Request<()>| request.uri().path() == "/instead");
+    let service = layer.layer(limited);
+    let instead = || Request::get("/instead").body(()).unwrap();
+    let mut held = service.clone();
+    let response = held.ready().await.unwrap().call(instead()).await.unwrap();
+    assert_eq!(marks(&response), Some(Degraded::Fallback));
+
+    let busy = tokio::spawn(service.clone().oneshot(Request::new(())));
+    let (_, reply) = asked.next_request().await;
+    let response = service.clone().oneshot(instead()).await.unwrap();
+    assert_eq!(marks(&response), Some(Degraded::Fallback));
+    let waits = tokio::spawn(service.oneshot(Request::new(())));
+    reply.send(Ok(Response::new("full")));
+    assert_eq!(*busy.await.unwrap().unwrap().body(), "full");
+    let (_, reply) = asked.next_request().await;
+    reply.send(Ok(Response::new("full too")));
+    assert_eq!(*waits.await.unwrap().unwrap().body(), "full too");
+    assert_eq!(asked.unready_calls(), 0);
+    drop(held);
 }

@@ -4,13 +4,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use http::{Request, Response};
 use mainstay_core::Verdict;
 use mainstay_degrade::{
-    Assessment, Clock, Criticality, DegradationManager, Level, LevelThresholds, ObserveLayer, Shed,
-    ShedError, ShedLayer, Signal, Thresholds,
+    Assessment, Clock, Criticality, DecisionLayer, DegradationManager, InExtensions, Level, LevelThresholds,
+    ObserveLayer, Shed, ShedError, ShedLayer, Signal, Thresholds,
 };
 use mainstay_testkit::ServiceProbe;
 use proptest::prelude::*;
+use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt};
 
 fn secs(secs: u64) -> Duration {
@@ -221,20 +223,66 @@ async fn after_a_level_that_the_traffic_held_fell_its_pressure_goes_down_over_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_evidence_stops_what_comes_back_where_it_is() {
+async fn new_evidence_takes_back_half_of_what_came_back_and_stops_the_rest() {
     let degrade = overloaded(secs(10)).await;
     until(&degrade, Level::None).await;
     tokio::time::sleep(secs(5)).await;
     fail(&degrade, 0.1).await;
     assert_eq!(degrade.level(), Level::Minor);
     let stopped = pressure(&degrade);
-    assert!((1.4..=1.5).contains(&stopped), "{stopped}");
-    tokio::time::sleep(secs(3)).await;
+    assert!((2.2..=2.25).contains(&stopped), "from 1.5, half of the way back to 3: {stopped}");
+    // It is in the window for at least 27 s, and counts for as long as the level is held after that.
+    tokio::time::sleep(secs(36)).await;
     assert_eq!(pressure(&degrade), stopped);
     until(&degrade, Level::None).await;
-    assert!(pressure(&degrade) > 0.9, "and it goes on from where it is");
+    assert!(pressure(&degrade) > 2.0, "and it goes on from where it is");
     tokio::time::sleep(secs(10)).await;
     assert_eq!(pressure(&degrade), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_stops_before_the_window_says_so_if_the_last_two_seconds_do() {
+    let degrade = overloaded(secs(10)).await;
+    until(&degrade, Level::None).await;
+    // Good requests enough that thirty bad ones are not yet a twentieth of the window.
+    for _ in 0..900 {
+        degrade.observe(Verdict::Success, Duration::from_millis(5));
+    }
+    tokio::time::sleep(secs(5)).await;
+    for _ in 0..30 {
+        degrade.observe(Verdict::Failure, Duration::from_millis(5));
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(degrade.level(), Level::None);
+    let stopped = pressure(&degrade);
+    assert!((2.2..=2.25).contains(&stopped), "{stopped}");
+    // It goes on when there was no evidence for as long as a level is held.
+    tokio::time::sleep(secs(9)).await;
+    assert_eq!(pressure(&degrade), stopped);
+    tokio::time::sleep(secs(12)).await;
+    assert_eq!(pressure(&degrade), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_does_so_under_a_level_that_something_else_made() {
+    let load = Signal::new("load").moderate(1.0);
+    let degrade = DegradationManager::builder()
+        .clock(Clock::tokio())
+        .signal(&load)
+        .relax_after(secs(10))
+        .build()
+        .unwrap();
+    degrade.start().unwrap();
+    fail(&degrade, 0.5).await;
+    load.set(1.0);
+    until(&degrade, Level::Moderate).await;
+    let begun = pressure(&degrade);
+    assert!((2.9..=3.0).contains(&begun), "{begun}");
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!(pressure(&degrade), 2.0, "that of the level is more");
+    load.set(0.0);
+    until(&degrade, Level::None).await;
+    assert_eq!(pressure(&degrade), 0.0, "what the traffic had shed was back by then");
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,4 +305,45 @@ async fn an_operators_pin_ends_what_comes_back() {
     assert!(pressure(&degrade) > 2.0);
     degrade.pin(Level::None, secs(60)).unwrap();
     assert_eq!(pressure(&degrade), 0.0);
+}
+
+#[tokio::test]
+async fn a_request_is_shed_by_its_own_assessment_whatever_happened_since() {
+    let degrade = DegradationManager::builder().build().unwrap();
+    let (probe, handle) = ServiceProbe::<Request<()>, Response<()>, Infallible>::new();
+    handle.answer_with(|_| Ok(Response::new(())));
+    let layer = ShedLayer::new(&degrade, |_: &Request<()>| Criticality::Sheddable);
+    let by_own = layer.clone().assessed_by(InExtensions).layer(probe.clone());
+    let well = degrade.assessment();
+    degrade.pin(Level::Severe, secs(60)).unwrap();
+    let mut request = Request::new(());
+    request.extensions_mut().insert(well);
+    assert!(by_own.clone().oneshot(request.clone()).await.is_ok());
+    assert!(layer.layer(probe).oneshot(request).await.is_err(), "by that of the moment");
+    assert!(by_own.clone().oneshot(Request::new(())).await.is_err(), "it has none of its own");
+
+    let decided = DecisionLayer::new(&degrade).layer(by_own.map_err(|shed| shed.to_string()));
+    assert_eq!(decided.oneshot(Request::new(())).await.unwrap_err(), "shed: sheddable at severe");
+}
+
+#[tokio::test]
+async fn what_is_shed_neither_waits_for_a_busy_service_nor_holds_its_permit() {
+    let degrade = DegradationManager::builder().build().unwrap();
+    degrade.pin(Level::Severe, secs(60)).unwrap();
+    let (probe, handle) = ServiceProbe::<Criticality, u16, Infallible>::new();
+    let layer = ShedLayer::new(&degrade, |class: &Criticality| *class).reject_with(|_| 503);
+    let service = layer.layer(ConcurrencyLimit::new(probe, 1));
+    let mut held = service.clone();
+    assert_eq!(held.ready().await.unwrap().call(Criticality::Sheddable).await, Ok(503));
+    let busy = tokio::spawn(service.clone().oneshot(Criticality::Critical));
+    let (_, reply) = handle.next_request().await;
+    assert_eq!(service.clone().oneshot(Criticality::Sheddable).await, Ok(503));
+    let waits = tokio::spawn(service.oneshot(Criticality::Critical));
+    reply.send(Ok(200));
+    assert_eq!(busy.await.unwrap(), Ok(200));
+    let (_, reply) = handle.next_request().await;
+    reply.send(Ok(200));
+    assert_eq!(waits.await.unwrap(), Ok(200));
+    assert_eq!(handle.unready_calls(), 0);
+    drop(held);
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::result::{Gathered, Outcome, PartResult};
 use crate::{Cause, Level};
 
-/// How many parts that did not succeed a warning names.
+/// How many parts a warning names that did not succeed or are degraded.
 const NAMED: usize = 5;
 
 /// The answer of a [`Gather`](super::Gather) as it is sent to whoever asked: what was combined, of what, and what is missing.
@@ -34,7 +34,8 @@ pub struct Aggregate<R, T> {
     pub degradation_info: DegradationInfo,
     /// What whoever asked should know, if it is not a full answer.
     pub warning: Option<String>,
-    /// When it was decided.
+    /// When it was decided. Written in RFC 3339, in UTC.
+    #[serde(with = "super::timestamp")]
     pub timestamp: SystemTime,
 }
 
@@ -54,7 +55,8 @@ pub struct PartialResult<T> {
     pub error: Option<String>,
     /// From its start to its end.
     pub latency: Duration,
-    /// When it ended.
+    /// When it ended. Written in RFC 3339, in UTC.
+    #[serde(with = "super::timestamp")]
     pub timestamp: SystemTime,
     /// How sure its source is of the value: 0 to 1; 0 without a value.
     pub confidence: f64,
@@ -70,8 +72,10 @@ pub struct PartialResult<T> {
 pub struct DegradationInfo {
     /// The level.
     pub level: Level,
-    /// Each dependency that was down.
-    pub failed_dependencies: Vec<Name>,
+    /// The name of each part that did not succeed, in the order in which the parts were given.
+    pub failed_dependencies: Vec<String>,
+    /// Each dependency that was down, in the order of their names.
+    pub down: Vec<Name>,
     /// The worst cause of the level.
     pub reason: Option<Cause>,
     /// What an operator should do, if anything.
@@ -106,7 +110,8 @@ impl<T, E> Gathered<T, E> {
             degraded,
             degradation_info: DegradationInfo {
                 level,
-                failed_dependencies: self.partial.down,
+                failed_dependencies: self.failed().map(|part| part.source.clone()).collect(),
+                down: self.partial.down,
                 reason: self.decision.reason,
                 recommended_action: level.recommended_action().map(str::to_owned),
             },
@@ -116,19 +121,21 @@ impl<T, E> Gathered<T, E> {
         }
     }
 
-    /// `2 of 4 parts: b failed, c timed out`.
+    /// `3 of 4 parts: b failed, c is degraded`.
     fn warning(&self, successes: usize) -> Option<String> {
         if !self.is_degraded() {
             return None;
         }
         let mut warning = format!("{successes} of {} parts", self.parts.len());
-        let failed = self.parts.len().saturating_sub(successes);
-        for (index, part) in self.failed().take(NAMED).enumerate() {
+        let less = || self.parts.iter().filter(|part| !part.is_success() || part.degraded);
+        for (index, part) in less().take(NAMED).enumerate() {
             let before = if index == 0 { ": " } else { ", " };
-            warning.push_str(&format!("{before}{} {}", part.source, part.outcome));
+            let how = if part.is_success() { "is degraded" } else { part.outcome.as_words() };
+            warning.push_str(&format!("{before}{} {how}", part.source));
         }
-        if failed > NAMED {
-            warning.push_str(&format!(", and {} more", failed - NAMED));
+        let more = less().skip(NAMED).count();
+        if more > 0 {
+            warning.push_str(&format!(", and {more} more"));
         }
         if let Some(reason) = &self.decision.reason {
             warning.push_str(&format!("; {reason}"));

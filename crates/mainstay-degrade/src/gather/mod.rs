@@ -5,6 +5,7 @@ mod part;
 mod result;
 mod run;
 mod tally;
+mod timestamp;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,7 +19,6 @@ pub use self::aggregate::{Aggregate, DegradationInfo, PartialResult};
 pub use self::part::{Part, PartValue};
 pub use self::result::{End, Gathered, Outcome, PartResult};
 use self::run::{Run, Spawn};
-use self::tally::Stake;
 use crate::Partial;
 use crate::partial::check_weight;
 
@@ -31,7 +31,8 @@ use crate::partial::check_weight;
 /// - It rejects as soon as the answer would not be accepted if all pending parts succeeded; so at once when a required part fails.
 /// - After [`max_wait`](Self::max_wait) the pending parts are failures.
 /// - What is left is cancelled. What has arrived is kept, also what is ready at the very moment of the decision.
-/// - A part that panics has failed. Who drops the future of [`run`](Self::run) cancels all parts.
+/// - A part that panics has failed; one that panics after its answer, when its future is dropped, has given its answer.
+/// - Who drops the future of [`run`](Self::run) cancels all parts.
 ///
 /// ```
 /// use std::time::Duration;
@@ -149,8 +150,8 @@ impl<'a, T, E> Gather<'a, T, E> {
         self
     }
 
-    /// What each part counts for, in the order of the parts, if everything is as it is documented.
-    fn stakes(&self) -> Result<Vec<Stake>, ConfigError> {
+    /// Refuses what is not as it is documented.
+    fn check(&self) -> Result<(), ConfigError> {
         check_duration("max_wait", self.max_wait)?;
         if self.after_quorum > MAX_DURATION {
             let grace = format_args!("{:?}", self.after_quorum).to_string();
@@ -162,8 +163,8 @@ impl<'a, T, E> Gather<'a, T, E> {
         if self.parts.is_empty() {
             return Err(ConfigError::new("parts", 0, "must be at least 1"));
         }
-        let policy = &self.partial.policy;
-        let (mut sources, mut stakes) = (HashSet::new(), Vec::with_capacity(self.parts.len()));
+        self.partial.policy.validate("partial")?;
+        let mut sources = HashSet::new();
         for (index, part) in self.parts.iter().enumerate() {
             let source = part.source.as_str();
             if source.is_empty() || source.len() > Name::MAX_LEN || source.chars().any(char::is_control) {
@@ -177,30 +178,39 @@ impl<'a, T, E> Gather<'a, T, E> {
             if let Some(deadline) = part.deadline {
                 check_duration(&format!("part.{source}.deadline"), deadline)?;
             }
-            let weight = self.weight_of(part);
-            check_weight(&format!("part.{source}.weight"), weight)?;
-            stakes.push(Stake::new(weight, self.is_required(part)));
+            if let Some(weight) = part.weight {
+                check_weight(&format!("part.{source}.weight"), weight)?;
+            }
         }
-        if let Some(absent) = policy.required.iter().find(|source| !sources.contains(source.as_str())) {
-            return Err(ConfigError::new(
-                "required",
-                absent,
-                "must be among the parts: the policy requires it",
-            ));
+        if let Some(absent) =
+            self.partial.policy.required.iter().find(|part| !sources.contains(part.as_str()))
+        {
+            let rule = "must be among the parts: the policy requires it";
+            return Err(ConfigError::new("required", absent, rule));
         }
-        if stakes.iter().all(|stake| stake.weight == 0) {
+        Ok(())
+    }
+
+    /// Makes what the parts say of themselves the policy's, so that policy and outcomes alone decide.
+    fn resolve(&mut self) -> Result<(), ConfigError> {
+        let policy = &mut self.partial.policy;
+        for part in &self.parts {
+            if let Some(weight) = part.weight {
+                policy.weights.insert(part.source.clone(), weight);
+            }
+            if part.required {
+                policy.required.insert(part.source.clone());
+            }
+        }
+        let weigh = self.parts.iter().filter(|part| policy.weight_of(&part.source) > 0.0).count();
+        if weigh == 0 {
             return Err(ConfigError::new("weights", 0, "must be more than 0 for at least one part"));
         }
-        Ok(stakes)
-    }
-
-    fn weight_of(&self, part: &Part<'a, T, E>) -> f64 {
-        let by_name = || self.partial.policy.weights.get(&part.source).copied();
-        part.weight.or_else(by_name).unwrap_or(1.0)
-    }
-
-    fn is_required(&self, part: &Part<'a, T, E>) -> bool {
-        part.required || self.partial.policy.required.contains(&part.source)
+        if usize::try_from(policy.minimum).is_ok_and(|minimum| minimum > weigh) {
+            let rule = format!("must be at most the number of parts that weigh anything: {weigh}");
+            return Err(ConfigError::new("minimum", policy.minimum, rule));
+        }
+        Ok(())
     }
 }
 
@@ -218,23 +228,19 @@ impl<'a, T: Send + 'a, E: Send + 'a> Gather<'a, T, E> {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for no parts, for parts of the same name, for a part that the policy requires and that is not there, and for
-    /// weights, durations and numbers that are not as they are documented; [`NoRuntime`] if the parts are
-    /// [`spawned`](Gather::spawned) and there is no tokio runtime here.
+    /// A [`ConfigError`] for no parts, for parts of the same name, for a part that the policy requires and that is not there, for a
+    /// policy whose minimum is more than the parts that weigh anything (at every level, also at one that does not ask for the minimum,
+    /// so that it does not depend on the moment), and for weights, durations and numbers that are not as they are documented;
+    /// [`NoRuntime`] if the parts are [`spawned`](Gather::spawned) and there is no tokio runtime here.
     pub async fn run(mut self) -> Result<Gathered<T, E>, GatherError> {
-        let stakes = self.stakes()?;
+        self.check()?;
+        self.resolve()?;
         let spawn = match self.spawn {
             Some(spawn) => Some((spawn, Handle::try_current().map_err(|_| NoRuntime::new())?)),
             None => None,
         };
-        for index in 0..self.parts.len() {
-            let resolved = self.parts.get(index).map(|part| (self.weight_of(part), self.is_required(part)));
-            if let (Some(part), Some((weight, required))) = (self.parts.get_mut(index), resolved) {
-                (part.weight, part.required) = (Some(weight), required);
-            }
-        }
         let Self { partial, clock, max_wait, after_quorum, concurrency, parts, .. } = self;
-        Ok(Run::new(partial, clock, stakes, parts, spawn).decide(max_wait, after_quorum, concurrency).await)
+        Ok(Run::new(partial, clock, parts, spawn).decide(max_wait, after_quorum, concurrency).await)
     }
 }
 

@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mainstay_core::{Clock, panics};
 
 use super::result::Outcome;
@@ -45,10 +45,17 @@ pub(super) struct Ending<T, E> {
     pub(super) at: Duration,
 }
 
-type BoxWork<'a, T, E> = Pin<Box<dyn Future<Output = Result<PartValue<T>, E>> + Send + 'a>>;
-
 /// The user's future. It may panic when it is polled and when it is dropped; neither leaves this.
-pub(super) struct Work<'a, T, E>(Option<BoxWork<'a, T, E>>);
+pub(super) struct Work<'a, T, E>(Option<Asked<'a, T, E>>);
+
+/// The future as it was given. One around it would drop it before the answer is out, and a panic of that drop would take the answer
+/// along.
+enum Asked<'a, T, E> {
+    Plain(BoxFuture<'a, Result<T, E>>),
+    Rated(BoxFuture<'a, Result<PartValue<T>, E>>),
+}
+
+type Panic = Box<dyn Any + Send>;
 
 // === impl Part ===
 
@@ -57,7 +64,7 @@ impl<'a, T, E> Part<'a, T, E> {
     ///
     /// `source` names it in the results: 1 to 128 bytes, and of a gather's parts only one has it.
     pub fn new(source: impl Into<String>, future: impl Future<Output = Result<T, E>> + Send + 'a) -> Self {
-        Self::rated(source, async move { future.await.map(PartValue::new) })
+        Self::of(source.into(), Asked::Plain(Box::pin(future)))
     }
 
     /// A part that says how good its value is.
@@ -65,8 +72,11 @@ impl<'a, T, E> Part<'a, T, E> {
         source: impl Into<String>,
         future: impl Future<Output = Result<PartValue<T>, E>> + Send + 'a,
     ) -> Self {
-        let work = Work(Some(Box::pin(future)));
-        Self { source: source.into(), required: false, deadline: None, weight: None, work }
+        Self::of(source.into(), Asked::Rated(Box::pin(future)))
+    }
+
+    fn of(source: String, asked: Asked<'a, T, E>) -> Self {
+        Self { source, required: false, deadline: None, weight: None, work: Work(Some(asked)) }
     }
 
     /// Without it there is no answer, whatever else succeeds.
@@ -142,34 +152,39 @@ impl<T, E> Work<'_, T, E> {
             () = over(clock, until) => None,
         };
         let at = clock.now();
-        let dropped = self.end();
-        match (answer, dropped) {
-            (Some(Ok(Ok(value))), Ok(())) => {
-                Ending { value: Some(value), ..Ending::new(Outcome::Success, at) }
+        // What it gave is kept, whatever it does when it is dropped.
+        let left = self.end().err().map(panics::text);
+        let ended = Ending::new(Outcome::TimedOut, at);
+        match answer {
+            Some(Ok(Ok(value))) => {
+                Ending { outcome: Outcome::Success, value: Some(value), panic: left, ..ended }
             }
-            (Some(Ok(Err(error))), Ok(())) => {
-                Ending { error: Some(error), ..Ending::new(Outcome::Failure, at) }
+            Some(Ok(Err(error))) => {
+                Ending { outcome: Outcome::Failure, error: Some(error), panic: left, ..ended }
             }
-            (Some(Err(panic)), _) | (_, Err(panic)) => {
-                Ending { panic: Some(panics::text(panic)), ..Ending::new(Outcome::Panicked, at) }
+            Some(Err(panic)) => {
+                Ending { outcome: Outcome::Panicked, panic: Some(panics::text(panic)), ..ended }
             }
-            (None, Ok(())) => Ending::new(Outcome::TimedOut, at),
+            None => Ending { panic: left, ..ended },
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "what it says, once")]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<PartValue<T>, E>, Box<dyn Any + Send>>> {
-        let Some(work) = &mut self.0 else { return Poll::Pending };
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<PartValue<T>, E>, Panic>> {
+        let Some(asked) = &mut self.0 else { return Poll::Pending };
+        let polled = catch_unwind(AssertUnwindSafe(|| match asked {
+            Asked::Plain(future) => future.as_mut().poll(cx).map_ok(PartValue::new),
+            Asked::Rated(future) => future.as_mut().poll(cx),
+        }));
+        match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
             Err(panic) => Poll::Ready(Err(panic)),
         }
     }
 
-    fn end(&mut self) -> Result<(), Box<dyn Any + Send>> {
-        let work = self.0.take();
-        catch_unwind(AssertUnwindSafe(|| drop(work)))
+    fn end(&mut self) -> Result<(), Panic> {
+        let asked = self.0.take();
+        catch_unwind(AssertUnwindSafe(|| drop(asked)))
     }
 }
 

@@ -56,7 +56,7 @@ pub struct PartResult<T, E> {
     pub value: Option<T>,
     /// Its error, of a failure.
     pub error: Option<E>,
-    /// What its panic said, if it panicked.
+    /// What its panic said, if it panicked: also when its future was dropped after its end, which takes nothing from how it ended.
     pub panic: Option<String>,
     /// From its start to its end; zero for one that was not begun.
     pub latency: Duration,
@@ -80,7 +80,8 @@ pub struct Gathered<T, E> {
     pub decision: PartialDecision,
     /// Each part's result, in the order in which the parts were given.
     pub parts: Vec<PartResult<T, E>>,
-    /// The policy and level that it was decided by.
+    /// The policy and level that it was decided by, with the parts' own weights and requirements:
+    /// [`decide_parts`](Partial::decide_parts) repeats the decision.
     pub partial: Partial,
     /// Why it ended.
     pub end: End,

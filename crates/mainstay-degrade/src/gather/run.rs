@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, coop, yield_now};
 use super::part::{Ending, Part, Work};
 use super::result::{End, Gathered, Outcome, PartResult};
 use super::tally::{Stake, Tally};
-use crate::Partial;
+use crate::{Partial, PartialPolicy};
 
 /// Which part ended, and how; a task that its runtime ended has no ending.
 type Ended<T, E> = (usize, Option<Ending<T, E>>);
@@ -59,10 +59,12 @@ impl<'a, T: Send + 'a, E: Send + 'a> Run<'a, T, E> {
     pub(super) fn new(
         partial: Partial,
         clock: Clock,
-        stakes: Vec<Stake>,
         parts: Vec<Part<'a, T, E>>,
         spawn: Option<(Spawn<'a, T, E>, Handle)>,
     ) -> Self {
+        let policy = &partial.policy;
+        let stakes: Vec<Stake> = parts.iter().map(|part| Stake::of(policy, &part.source)).collect();
+        let slots = parts.into_iter().map(|part| Slot::new(part, policy)).collect();
         let tally = Tally::new(&partial, &stakes);
         let began = clock.now();
         Self {
@@ -70,7 +72,7 @@ impl<'a, T: Send + 'a, E: Send + 'a> Run<'a, T, E> {
             clock,
             stakes,
             tally,
-            slots: parts.into_iter().map(Slot::new).collect(),
+            slots,
             begun: 0,
             running: FuturesUnordered::new(),
             spawn,
@@ -190,25 +192,20 @@ impl<'a, T: Send + 'a, E: Send + 'a> Run<'a, T, E> {
         let late = if end == End::MaxWait { Outcome::TimedOut } else { Outcome::Cancelled };
         let at_wall = self.clock.wall(at);
         let clock = &self.clock;
-        let mut parts = Vec::with_capacity(self.slots.len());
-        let mut missing = Vec::new();
-        for slot in self.slots {
-            let result = slot.result(late, at, clock);
-            if result.required && !result.is_success() {
-                missing.push(result.source.clone());
-            }
-            parts.push(result);
-        }
-        let decision = self.tally.decision(self.partial.clone(), &self.stakes, missing);
+        let parts: Vec<_> = self.slots.into_iter().map(|slot| slot.result(late, at, clock)).collect();
+        let outcomes = parts.iter().map(|part| (part.source.as_str(), part.is_success()));
+        let decision = self.partial.decide_parts(outcomes);
+        // It counts once, however often it is repeated.
+        self.partial.origin.book = None;
         let took = at.saturating_sub(self.began);
         Gathered { decision, parts, partial: self.partial, end, took, at, at_wall }
     }
 }
 
 impl<'a, T, E> Slot<'a, T, E> {
-    fn new(part: Part<'a, T, E>) -> Self {
-        let Part { source, required, deadline, weight, work } = part;
-        let weight = weight.unwrap_or(1.0);
+    fn new(part: Part<'a, T, E>, policy: &PartialPolicy) -> Self {
+        let Part { source, deadline, work, .. } = part;
+        let (required, weight) = (policy.required.contains(&source), policy.weight_of(&source));
         Self { source, required, weight, deadline, work: Some(work), began: None, ending: None }
     }
 

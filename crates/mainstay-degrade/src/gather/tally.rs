@@ -1,4 +1,6 @@
-use crate::{Partial, PartialDecision};
+use std::cmp::Reverse;
+
+use crate::{Partial, PartialDecision, PartialPolicy};
 
 /// What a part counts for.
 pub(crate) struct Stake {
@@ -28,8 +30,13 @@ struct Count {
 }
 
 impl Stake {
+    /// What a policy says of a part.
+    pub(crate) fn of(policy: &PartialPolicy, source: &str) -> Self {
+        Self::new(policy.weight_of(source), policy.required.contains(source))
+    }
+
     /// A weight that was accepted by `check_weight`.
-    pub(crate) fn new(weight: f64, required: bool) -> Self {
+    fn new(weight: f64, required: bool) -> Self {
         let millionths = (weight * 1e6).round() as u64;
         let weight = if weight > 0.0 { millionths.max(1) } else { 0 };
         Self { weight, required }
@@ -93,34 +100,61 @@ impl Tally {
         if self.all.weight == 0 { 0.0 } else { count.weight as f64 / self.all.weight as f64 }
     }
 
-    /// The decision, once nothing is pending.
-    pub(crate) fn decision(
-        &self,
-        partial: Partial,
-        stakes: &[Stake],
-        missing: Vec<String>,
-    ) -> PartialDecision {
-        PartialDecision {
-            accept: self.accepts(),
-            share: self.part_of(self.succeeded),
-            required: self.fewest(stakes),
-            level: partial.level,
-            reason: partial.reason,
-            missing,
-        }
-    }
-
-    /// How many successes it takes at least: those of the heaviest parts.
-    fn fewest(&self, stakes: &[Stake]) -> u32 {
-        let mut weights: Vec<u64> = stakes.iter().map(|stake| stake.weight).collect();
-        weights.sort_unstable_by(|one, other| other.cmp(one));
+    /// How many successes it takes at least: all that are required, and of the others those that weigh most.
+    fn fewest(&self, stakes: &[Stake]) -> usize {
+        let (required, mut others): (Vec<&Stake>, Vec<&Stake>) =
+            stakes.iter().partition(|stake| stake.required);
+        others.sort_unstable_by_key(|stake| Reverse(stake.weight));
         let mut count = Count::default();
-        for weight in weights {
+        required.iter().for_each(|stake| count.add(stake.weight));
+        let mut fewest = required.len();
+        for stake in others {
             if self.reaches(count) {
                 break;
             }
-            count.add(weight);
+            count.add(stake.weight);
+            fewest = fewest.saturating_add(1);
         }
-        count.parts.max(self.minimum)
+        // More than there are, if it can not be met.
+        fewest.saturating_add(self.minimum.saturating_sub(count.parts) as usize)
+    }
+}
+
+impl Partial {
+    /// Whether the parts that succeeded are enough, by their names: as a [`Gather`](crate::Gather) decides, so with the policy's
+    /// weights and required parts. Of no parts none is; one that is required and not there is missing.
+    ///
+    /// Each part stands with whether it succeeded, and only once. The same parts in any order give the same decision, but for the order
+    /// of those that are missing. The manager that this came from counts it as a decision of its own; what a
+    /// [`Gathered`](crate::Gathered) keeps was counted, and is not again.
+    pub fn decide_parts<'p>(&self, parts: impl IntoIterator<Item = (&'p str, bool)>) -> PartialDecision {
+        let parts: Vec<(&str, bool)> = parts.into_iter().collect();
+        let stakes: Vec<Stake> = parts.iter().map(|(source, _)| Stake::of(&self.policy, source)).collect();
+        let mut tally = Tally::new(self, &stakes);
+        let mut missing = Vec::new();
+        let mut absent = self.policy.required.clone();
+        for ((source, success), stake) in parts.iter().zip(&stakes) {
+            absent.remove(*source);
+            match success {
+                true => tally.succeeds(stake),
+                false => tally.fails(stake),
+            }
+            if stake.required && !success {
+                missing.push((*source).to_owned());
+            }
+        }
+        let least = tally.fewest(&stakes).saturating_add(absent.len());
+        missing.extend(absent);
+        let decision = PartialDecision {
+            accept: missing.is_empty() && tally.accepts(),
+            share: tally.part_of(tally.succeeded),
+            required: u32::try_from(least).unwrap_or(u32::MAX),
+            level: self.level,
+            epoch: self.epoch,
+            reason: self.reason.clone(),
+            missing,
+        };
+        self.origin.note(&decision);
+        decision
     }
 }

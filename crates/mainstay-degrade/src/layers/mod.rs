@@ -1,16 +1,24 @@
+mod asked;
+mod assessed;
 #[cfg(feature = "http")]
 mod decision;
 mod degraded;
 mod fallback;
+mod observe;
 mod shed;
 mod stale;
 
+pub use asked::Asked;
+pub use assessed::{Assessed, Current};
 #[cfg(feature = "http")]
 pub use decision::{DecisionFuture, DecisionLayer, DecisionService, headers};
 #[cfg(feature = "http")]
 pub use degraded::InExtensions;
 pub use degraded::{Degraded, Mark};
 pub use fallback::{FallBackOn, FallbackFuture, FallbackLayer, FallbackService, Instead, Never, OnError};
+#[cfg(feature = "http")]
+pub use observe::JudgeHttp;
+pub use observe::{JudgeErrors, JudgeSources, ObserveFuture, ObserveLayer, ObserveService, UnlessDegraded};
 pub use shed::{
     Criticality, OnShed, PassShed, Shed, ShedCounts, ShedError, ShedFuture, ShedLayer, ShedService, ShedWith,
 };

@@ -16,13 +16,14 @@ pin_project! {
     pub struct DecisionFuture<F> {
         #[pin]
         work: F,
-        assessment: Arc<Assessment>,
+        // What to say in the headers, unless somebody else does.
+        assessment: Option<Arc<Assessment>>,
         names: bool,
     }
 }
 
 impl<F> DecisionFuture<F> {
-    pub(super) fn new(work: F, assessment: Arc<Assessment>, names: bool) -> Self {
+    pub(super) fn new(work: F, assessment: Option<Arc<Assessment>>, names: bool) -> Self {
         Self { work, assessment, names }
     }
 }
@@ -36,14 +37,17 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.work.poll(cx))?;
-        let degraded = response.extensions().get::<Degraded>().copied();
-        headers::write(response.headers_mut(), this.assessment, degraded, *this.names);
+        if let Some(assessment) = this.assessment {
+            let degraded = response.extensions().get::<Degraded>().copied();
+            headers::write(response.headers_mut(), assessment, degraded, *this.names);
+        }
         Poll::Ready(Ok(response))
     }
 }
 
 impl<F> fmt::Debug for DecisionFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DecisionFuture").field("level", &self.assessment.level).finish_non_exhaustive()
+        let level = self.assessment.as_ref().map(|assessment| assessment.level);
+        f.debug_struct("DecisionFuture").field("level", &level).finish_non_exhaustive()
     }
 }

@@ -27,6 +27,10 @@ use crate::{DegradationManager, ExecutionMode, Mode};
 /// # let _ = service;
 /// # Ok::<(), mainstay_degrade::ConfigError>(())
 /// ```
+///
+/// A request that has an assessment keeps it, whoever put it there: of several such layers around each other the outermost decides by which
+/// assessment, and it alone writes the headers. [`ShedLayer::assessed_by`](crate::ShedLayer::assessed_by) and
+/// [`StaleLayer::assessed_by`](crate::StaleLayer::assessed_by) make those layers decide by it; they belong inside.
 pub struct DecisionLayer<M: Mode = ExecutionMode> {
     degrade: DegradationManager<M>,
     names: bool,

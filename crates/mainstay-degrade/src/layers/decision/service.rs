@@ -27,11 +27,16 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let assessment = self.degrade.assessment();
-        request.extensions_mut().insert(assessment.clone());
-        DecisionFuture::new(self.inner.call(request), assessment, self.names)
+        let extensions = request.extensions_mut();
+        let is_outermost = extensions.insert(Told).is_none();
+        let assessment = extensions.get_or_insert_with(|| self.degrade.assessment()).clone();
+        DecisionFuture::new(self.inner.call(request), is_outermost.then_some(assessment), self.names)
     }
 }
+
+/// A layer further out says in the response's headers how things were.
+#[derive(Clone, Copy)]
+struct Told;
 
 impl<S: Clone, M: Mode> Clone for DecisionService<S, M> {
     fn clone(&self) -> Self {

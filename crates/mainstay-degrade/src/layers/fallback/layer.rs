@@ -24,9 +24,14 @@ use super::FallbackService;
 /// # Ok::<(), mainstay_degrade::ConfigError>(())
 /// ```
 ///
-/// Requests are cloned, so that they can be asked again. Errors of the inner service's `poll_ready` are failures of the next
-/// call. If the fallback fails as well, the caller gets what the inner service said, or the fallback's error if it said nothing. A
-/// request must do no harm when it is done twice, by the inner service and by the fallback.
+/// Requests are cloned, so that they can be asked again. If the fallback fails as well, the caller gets what the inner service said,
+/// or the fallback's error if it said nothing. A request must do no harm when it is done twice, by the inner service and by the
+/// fallback.
+///
+/// Such a service is always ready. It asks clones of the inner service and of the fallback, which wait in the request's future until they
+/// are ready; one that cannot become ready has failed. So what goes to the fallback at once neither waits for an inner service that
+/// is busy nor holds what that reserved, such as a permit of a limit of concurrency. What is to hold callers back belongs outside of
+/// it.
 #[derive(Clone)]
 pub struct FallbackLayer<F, K, W = OnError, I = Never> {
     pub(super) fallback: F,
@@ -102,7 +107,27 @@ impl<F, K, W, I> FallbackLayer<F, K, W, I> {
 
     /// For which requests the inner service is not asked at all: a closure from `&Request`. Default: none.
     ///
-    /// Let it not depend on a breaker that only these very requests can close.
+    /// Let it not depend on a breaker that only these very requests can close. Inside of a [`DecisionLayer`](crate::DecisionLayer) it
+    /// decides by the request's own assessment, as all else does for this request:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use http::{Request, Response};
+    /// use mainstay_degrade::{Assessment, Behavior, DegradationManager, FallbackLayer, InExtensions};
+    /// use tower::service_fn;
+    ///
+    /// let degrade = DegradationManager::builder().build()?;
+    /// let simple = service_fn(async |_: Request<()>| Ok::<_, std::io::Error>(Response::new("Try again.")));
+    /// let layer = FallbackLayer::new(simple, InExtensions).instead_when(move |request: &Request<()>| {
+    ///     let decision = match request.extensions().get::<Arc<Assessment>>() {
+    ///         Some(own) => degrade.behavior_by(own, "llm_generation"),
+    ///         None => degrade.behavior("llm_generation"),
+    ///     };
+    ///     decision.behavior >= Behavior::Degrade
+    /// });
+    /// # let _ = layer;
+    /// # Ok::<(), mainstay_degrade::ConfigError>(())
+    /// ```
     pub fn instead_when<J>(self, instead: J) -> FallbackLayer<F, K, W, J> {
         let Self { fallback, mark, when, .. } = self;
         FallbackLayer { fallback, mark, when, instead }
@@ -113,7 +138,7 @@ impl<S, F: Clone, K: Clone, W: Clone, I: Clone> Layer<S> for FallbackLayer<F, K,
     type Service = FallbackService<S, F, K, W, I>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        FallbackService::new(inner, self.clone())
+        FallbackService { inner, options: self.clone() }
     }
 }
 

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use super::service::{PassShed, ShedService, ShedWith};
 use super::tally::Tally;
 use super::{Shed, ShedCounts};
-use crate::{DegradationManager, ExecutionMode, Mode};
+use crate::{Current, DegradationManager, ExecutionMode, Mode};
 
 /// Sheds requests that matter less when things are bad: at minor half of [`Sheddable`](crate::Criticality::Sheddable); at
 /// moderate all of it, and half of [`SheddablePlus`](crate::Criticality::SheddablePlus); at severe both. What is shed is chosen by
@@ -31,32 +31,42 @@ use crate::{DegradationManager, ExecutionMode, Mode};
 /// sheds it. After a level that the traffic held fell, what was shed comes back over the time that the level is held for
 /// ([`Easing`](crate::Easing)).
 ///
-/// How much a request matters is known only with it, so such a service is ready when the inner one is. What the inner service reserved
-/// when it became ready stays reserved by this clone when a request is shed, until its next call or its drop: put limits of concurrency
-/// outside of it, or clone it for each call.
-pub struct ShedLayer<F, R = PassShed, M: Mode = ExecutionMode> {
+/// How much a request matters is known only with it. So such a service is always ready, and asks a clone of the inner one, which waits
+/// in the request's future until it is ready: nothing waits in order to be shed, and what is shed holds nothing that the inner
+/// service reserved, such as a permit of a limit of concurrency. What is to hold callers back belongs outside of it.
+pub struct ShedLayer<F, R = PassShed, M: Mode = ExecutionMode, A = Current> {
     degrade: DegradationManager<M>,
     criticality: F,
     on_shed: R,
+    assessed: A,
     tally: Arc<Tally>,
 }
 
 impl<F, M: Mode> ShedLayer<F, PassShed, M> {
     /// Sheds by the level of a manager, and by what a closure over `&Request` says about how much a request matters.
     pub fn new(degrade: &DegradationManager<M>, criticality: F) -> Self {
-        Self { degrade: degrade.clone(), criticality, on_shed: PassShed, tally: Arc::default() }
+        let (on_shed, assessed, tally) = (PassShed, Current, Arc::default());
+        Self { degrade: degrade.clone(), criticality, on_shed, assessed, tally }
     }
 }
 
-impl<F, R, M: Mode> ShedLayer<F, R, M> {
+impl<F, R, M: Mode, A> ShedLayer<F, R, M, A> {
     /// Answers with a response instead of a [`ShedError`](crate::ShedError) when a request is shed. The service's error is then the
     /// inner one's.
-    pub fn reject_with<G, T>(self, respond: G) -> ShedLayer<F, ShedWith<G>, M>
+    pub fn reject_with<G, T>(self, respond: G) -> ShedLayer<F, ShedWith<G>, M, A>
     where
         G: Fn(Shed) -> T + Clone,
     {
-        let Self { degrade, criticality, tally, .. } = self;
-        ShedLayer { degrade, criticality, on_shed: ShedWith(respond), tally }
+        let Self { degrade, criticality, assessed, tally, .. } = self;
+        ShedLayer { degrade, criticality, on_shed: ShedWith(respond), assessed, tally }
+    }
+
+    /// Where requests have an assessment of their own: [`InExtensions`](crate::InExtensions) inside of a
+    /// [`DecisionLayer`](crate::DecisionLayer), or a closure. See [`Assessed`](crate::Assessed). Default: nowhere, so that the manager's
+    /// decides.
+    pub fn assessed_by<B>(self, assessed: B) -> ShedLayer<F, R, M, B> {
+        let Self { degrade, criticality, on_shed, tally, .. } = self;
+        ShedLayer { degrade, criticality, on_shed, assessed, tally }
     }
 
     /// What was shed so far by all services of this layer and of its clones.
@@ -65,27 +75,28 @@ impl<F, R, M: Mode> ShedLayer<F, R, M> {
     }
 }
 
-impl<S, F: Clone, R: Clone, M: Mode> Layer<S> for ShedLayer<F, R, M> {
-    type Service = ShedService<S, F, R, M>;
+impl<S, F: Clone, R: Clone, M: Mode, A: Clone> Layer<S> for ShedLayer<F, R, M, A> {
+    type Service = ShedService<S, F, R, M, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let (criticality, on_shed) = (self.criticality.clone(), self.on_shed.clone());
-        ShedService { inner, degrade: self.degrade.clone(), criticality, on_shed, tally: self.tally.clone() }
+        let Self { degrade, criticality, on_shed, assessed, tally } = self.clone();
+        ShedService { inner, degrade, criticality, on_shed, assessed, tally }
     }
 }
 
-impl<F: Clone, R: Clone, M: Mode> Clone for ShedLayer<F, R, M> {
+impl<F: Clone, R: Clone, M: Mode, A: Clone> Clone for ShedLayer<F, R, M, A> {
     fn clone(&self) -> Self {
         Self {
             degrade: self.degrade.clone(),
             criticality: self.criticality.clone(),
             on_shed: self.on_shed.clone(),
+            assessed: self.assessed.clone(),
             tally: self.tally.clone(),
         }
     }
 }
 
-impl<F, R, M: Mode> fmt::Debug for ShedLayer<F, R, M> {
+impl<F, R, M: Mode, A> fmt::Debug for ShedLayer<F, R, M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShedLayer").field("counts", &self.counts()).finish_non_exhaustive()
     }

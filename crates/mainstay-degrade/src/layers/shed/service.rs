@@ -2,24 +2,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use mainstay_core::NotAsked;
 use tower_service::Service;
 
 use super::future::ShedFuture;
 use super::tally::Tally;
-use crate::{Criticality, DegradationManager, ExecutionMode, Level, Mode};
+use crate::{Asked, Assessed, Criticality, Current, DegradationManager, ExecutionMode, Level, Mode};
 
 /// A tower service that sheds. Made by [`ShedLayer`](crate::ShedLayer).
-pub struct ShedService<S, F, R = PassShed, M: Mode = ExecutionMode> {
+pub struct ShedService<S, F, R = PassShed, M: Mode = ExecutionMode, A = Current> {
     pub(super) inner: S,
     pub(super) degrade: DegradationManager<M>,
     pub(super) criticality: F,
     pub(super) on_shed: R,
+    pub(super) assessed: A,
     pub(super) tally: Arc<Tally>,
 }
 
-/// A request that was shed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("shed: {class} at {level}")]
+/// A request that was shed. As an error it says [`NotAsked`] of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shed {
     /// How much it mattered.
@@ -61,6 +62,15 @@ pub struct PassShed;
 #[derive(Clone, Copy, Debug)]
 pub struct ShedWith<F>(pub(super) F);
 
+impl fmt::Display for Shed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NotAsked::say();
+        write!(f, "shed: {} at {}", self.class, self.level)
+    }
+}
+
+impl std::error::Error for Shed {}
+
 impl<T, E> OnShed<T, E> for PassShed {
     type Error = ShedError<E>;
 
@@ -88,35 +98,42 @@ where
     }
 }
 
-impl<S, F, R, M: Mode, Req> Service<Req> for ShedService<S, F, R, M>
+impl<S, F, R, M: Mode, A, Req> Service<Req> for ShedService<S, F, R, M, A>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     F: Fn(&Req) -> Criticality,
     R: OnShed<S::Response, S::Error>,
+    A: Assessed<Req>,
 {
     type Response = S::Response;
     type Error = R::Error;
-    type Future = ShedFuture<S::Future, R>;
+    type Future = ShedFuture<Asked<S, Req>, R>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx).map_err(R::inner)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let class = (self.criticality)(&request);
-        match self.verdict(class) {
-            Some(shed) => ShedFuture::shed(shed, self.on_shed.clone()),
-            None => ShedFuture::calling(self.inner.call(request), self.on_shed.clone()),
+        let on_shed = self.on_shed.clone();
+        match self.sheds(&request) {
+            Some(shed) => ShedFuture::shed(shed, on_shed),
+            None => ShedFuture::calling(Asked::new(self.inner.clone(), request), on_shed),
         }
     }
 }
 
-impl<S, F, R, M: Mode> ShedService<S, F, R, M> {
-    fn verdict(&self, class: Criticality) -> Option<Shed> {
+impl<S, F, R, M: Mode, A> ShedService<S, F, R, M, A> {
+    fn sheds<Req>(&self, request: &Req) -> Option<Shed>
+    where
+        F: Fn(&Req) -> Criticality,
+        A: Assessed<Req>,
+    {
+        let class = (self.criticality)(request);
         let (share, level) = match class {
             Criticality::CriticalPlus | Criticality::Critical => (0.0, Level::None),
             Criticality::SheddablePlus | Criticality::Sheddable => {
-                let assessment = self.degrade.assessment();
+                let own = self.assessed.assessment(request);
+                let assessment = own.unwrap_or_else(|| self.degrade.assessment());
                 (class.shed_share(&assessment, self.degrade.clock().coarse()), assessment.level)
             }
         };
@@ -124,19 +141,20 @@ impl<S, F, R, M: Mode> ShedService<S, F, R, M> {
     }
 }
 
-impl<S: Clone, F: Clone, R: Clone, M: Mode> Clone for ShedService<S, F, R, M> {
+impl<S: Clone, F: Clone, R: Clone, M: Mode, A: Clone> Clone for ShedService<S, F, R, M, A> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
             degrade: self.degrade.clone(),
             criticality: self.criticality.clone(),
             on_shed: self.on_shed.clone(),
+            assessed: self.assessed.clone(),
             tally: self.tally.clone(),
         }
     }
 }
 
-impl<S: fmt::Debug, F, R, M: Mode> fmt::Debug for ShedService<S, F, R, M> {
+impl<S: fmt::Debug, F, R, M: Mode, A> fmt::Debug for ShedService<S, F, R, M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShedService").field("inner", &self.inner).finish_non_exhaustive()
     }

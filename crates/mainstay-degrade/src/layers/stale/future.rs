@@ -10,7 +10,7 @@ use std::time::Duration;
 use mainstay_core::Clock;
 use pin_project_lite::pin_project;
 
-use super::store::{Refresh, Store};
+use super::store::{Kept, Refresh, Store};
 use super::{Keeping, Worth};
 use crate::Degraded;
 
@@ -35,8 +35,19 @@ pub(super) struct Asking<Key, T, P> {
     pub(super) clock: Clock,
     pub(super) max_staleness: Duration,
     pub(super) refresh_every: Duration,
+    /// If something was kept when it was asked. It is dropped first, so that nobody may ask again before the failure is known.
+    pub(super) unanswered: Option<Unanswered<T>>,
     /// Given back when the answer is there, or nobody waits for it any more.
     pub(super) _refresh: Option<Refresh<T>>,
+}
+
+/// Dropped before there is a result, it counts as a failure.
+pub(super) struct Unanswered<T> {
+    pub(super) kept: Arc<Kept<T>>,
+    pub(super) asked_at: Duration,
+    pub(super) clock: Clock,
+    pub(super) refresh_every: Duration,
+    pub(super) answered: bool,
 }
 
 impl<C, Key, T, P, Req> StaleFuture<C, Key, T, P, Req> {
@@ -71,10 +82,13 @@ where
 }
 
 impl<Key: Eq + Hash + Clone, T, P> Asking<Key, T, P> {
-    fn conclude<Req, E>(self, result: Result<T, E>) -> Result<T, E>
+    fn conclude<Req, E>(mut self, result: Result<T, E>) -> Result<T, E>
     where
         P: Keeping<Req, T, E>,
     {
+        if let Some(unanswered) = &mut self.unanswered {
+            unanswered.answered = true;
+        }
         match (self.keeping.worth(&result), &result) {
             (Worth::Keep, Ok(response)) => {
                 self.store.keep(&self.key, self.keeping.copy(response), self.asked_at);
@@ -86,7 +100,7 @@ impl<Key: Eq + Hash + Clone, T, P> Asking<Key, T, P> {
             }
             (Worth::Keep | Worth::Pass, _) => {
                 if let Some(kept) = self.store.get(&self.key) {
-                    kept.succeeded();
+                    kept.succeeded(self.asked_at);
                 }
                 result
             }
@@ -94,10 +108,18 @@ impl<Key: Eq + Hash + Clone, T, P> Asking<Key, T, P> {
                 let now = self.clock.now();
                 let Some(kept) = self.store.get(&self.key) else { return result };
                 let Some(answer) = kept.answer(now, self.max_staleness) else { return result };
-                kept.failed(now.saturating_add(self.refresh_every));
+                kept.failed(self.asked_at, now.saturating_add(self.refresh_every));
                 let stale = Degraded::Stale { age: answer.age(now) };
                 Ok(self.keeping.mark(self.keeping.copy(&answer.response), stale))
             }
+        }
+    }
+}
+
+impl<T> Drop for Unanswered<T> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.kept.failed(self.asked_at, self.clock.now().saturating_add(self.refresh_every));
         }
     }
 }

@@ -7,7 +7,7 @@ use tower_layer::Layer;
 
 use super::StaleService;
 use super::store::Store;
-use crate::{DegradationManager, ExecutionMode, Mode};
+use crate::{Current, DegradationManager, ExecutionMode, Mode};
 
 /// Answers with the last good answer to the same question, when the inner service fails, or an operation is to
 /// [use what was answered before](crate::Behavior::UseCache); and the answer says so.
@@ -38,8 +38,15 @@ use crate::{DegradationManager, ExecutionMode, Mode};
 /// requests for a key that has an answer get that at once, and of them one at a time, now and then, asks the inner service
 /// again. A key without an answer is asked for as if this layer were not there.
 ///
-/// Readiness and its errors are the inner service's. So let a breaker inside be ready while it is open, as it is by default.
-pub struct StaleLayer<F, Key, T, P, M: Mode = ExecutionMode> {
+/// A request whose caller gives up before the answer is there, as an outer time-out does, counts as one that failed if there is an answer
+/// that was kept: else a service that hangs would never be known to fail. So the first requests wait for it in vain, and from the first that
+/// was given up on, requests get what was kept. Of results the one that was asked for last says whether the inner service
+/// fails, in whatever order they come.
+///
+/// Such a service is always ready, and asks a clone of the inner one, which waits in the request's future until it is ready; one that
+/// cannot become ready has failed. So what is answered from before neither waits for an inner service that is busy nor holds what that
+/// reserved, such as a permit of a limit of concurrency. What is to hold callers back belongs outside of it.
+pub struct StaleLayer<F, Key, T, P, M: Mode = ExecutionMode, A = Current> {
     pub(super) degrade: DegradationManager<M>,
     pub(super) operation: Option<Arc<str>>,
     pub(super) keeping: P,
@@ -47,6 +54,7 @@ pub struct StaleLayer<F, Key, T, P, M: Mode = ExecutionMode> {
     pub(super) store: Arc<Store<Key, T>>,
     pub(super) max_staleness: Duration,
     pub(super) refresh_every: Duration,
+    pub(super) assessed: A,
 }
 
 impl<F, Key: Eq + Hash + Clone, T, P, M: Mode> StaleLayer<F, Key, T, P, M> {
@@ -61,9 +69,12 @@ impl<F, Key: Eq + Hash + Clone, T, P, M: Mode> StaleLayer<F, Key, T, P, M> {
             store: Arc::new(Store::new(10_000)),
             max_staleness: Duration::from_secs(300),
             refresh_every: Duration::from_secs(5),
+            assessed: Current,
         }
     }
+}
 
+impl<F, Key: Eq + Hash + Clone, T, P, M: Mode, A> StaleLayer<F, Key, T, P, M, A> {
     /// The operation that this is: while its behavior is to use what was answered before, that is done. Default: none, so that only failures
     /// lead there.
     #[must_use]
@@ -93,21 +104,29 @@ impl<F, Key: Eq + Hash + Clone, T, P, M: Mode> StaleLayer<F, Key, T, P, M> {
         self
     }
 
+    /// Where requests have an assessment of their own: [`InExtensions`](crate::InExtensions) inside of a
+    /// [`DecisionLayer`](crate::DecisionLayer), or a closure. See [`Assessed`](crate::Assessed). Default: nowhere, so that the manager's
+    /// decides.
+    pub fn assessed_by<B>(self, assessed: B) -> StaleLayer<F, Key, T, P, M, B> {
+        let Self { degrade, operation, keeping, key, store, max_staleness, refresh_every, .. } = self;
+        StaleLayer { degrade, operation, keeping, key, store, max_staleness, refresh_every, assessed }
+    }
+
     /// How many keys are kept now.
     pub fn entries(&self) -> usize {
         self.store.len()
     }
 }
 
-impl<S, F: Clone, Key, T, P: Clone, M: Mode> Layer<S> for StaleLayer<F, Key, T, P, M> {
-    type Service = StaleService<S, F, Key, T, P, M>;
+impl<S, F: Clone, Key, T, P: Clone, M: Mode, A: Clone> Layer<S> for StaleLayer<F, Key, T, P, M, A> {
+    type Service = StaleService<S, F, Key, T, P, M, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
         StaleService { inner, options: self.clone() }
     }
 }
 
-impl<F: Clone, Key, T, P: Clone, M: Mode> Clone for StaleLayer<F, Key, T, P, M> {
+impl<F: Clone, Key, T, P: Clone, M: Mode, A: Clone> Clone for StaleLayer<F, Key, T, P, M, A> {
     fn clone(&self) -> Self {
         Self {
             degrade: self.degrade.clone(),
@@ -117,12 +136,13 @@ impl<F: Clone, Key, T, P: Clone, M: Mode> Clone for StaleLayer<F, Key, T, P, M> 
             store: self.store.clone(),
             max_staleness: self.max_staleness,
             refresh_every: self.refresh_every,
+            assessed: self.assessed.clone(),
         }
     }
 }
 
 /// Neither keys nor answers: they are the users'.
-impl<F, Key, T, P, M: Mode> fmt::Debug for StaleLayer<F, Key, T, P, M> {
+impl<F, Key, T, P, M: Mode, A> fmt::Debug for StaleLayer<F, Key, T, P, M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaleLayer")
             .field("operation", &self.operation)

@@ -6,6 +6,10 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use quick_cache::sync::Cache;
 
+/// The bit of [`Kept::asked_last`] that is set by a failure.
+const FAILED: u64 = 1;
+const SUCCEEDED: u64 = 0;
+
 /// The answers of all services of one layer: so many keys at most.
 pub(super) struct Store<Key, T> {
     keys: Cache<Key, Arc<Kept<T>>>,
@@ -16,8 +20,8 @@ pub(super) struct Kept<T> {
     answer: ArcSwapOption<Answer<T>>,
     /// Somebody asks again. Held by a [`Refresh`].
     refreshing: AtomicBool,
-    /// The last that asked failed.
-    failing: AtomicBool,
+    /// What is known to have been asked last: when, in nanoseconds since the clock's zero, and in the lowest bit whether that failed.
+    asked_last: AtomicU64,
     /// When to ask again, in nanoseconds since the clock's zero.
     next_try: AtomicU64,
 }
@@ -52,7 +56,7 @@ impl<Key: Eq + Hash + Clone, T> Store<Key, T> {
             Some(known) if known.asked_at > asked_at => Some(known.clone()),
             _ => Some(answer.clone()),
         });
-        kept.succeeded();
+        kept.succeeded(asked_at);
     }
 
     /// What was kept for a key no longer holds.
@@ -79,16 +83,25 @@ impl<T> Kept<T> {
     }
 
     pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.asked_last.load(Ordering::Relaxed) & FAILED != 0
     }
 
-    pub(super) fn succeeded(&self) {
-        self.failing.store(false, Ordering::Relaxed);
+    pub(super) fn succeeded(&self, asked_at: Duration) {
+        self.conclude(asked_at, SUCCEEDED);
     }
 
-    pub(super) fn failed(&self, next_try: Duration) {
-        self.next_try.store(nanos(next_try), Ordering::Relaxed);
-        self.failing.store(true, Ordering::Relaxed);
+    pub(super) fn failed(&self, asked_at: Duration, next_try: Duration) {
+        if self.conclude(asked_at, FAILED) {
+            self.next_try.store(nanos(next_try), Ordering::Relaxed);
+        }
+    }
+
+    /// Unless there is a result that was asked for later.
+    fn conclude(&self, asked_at: Duration, failed: u64) -> bool {
+        let result = (nanos(asked_at) << 1) | failed;
+        let order = Ordering::Relaxed;
+        let is_news = |known: u64| (known | FAILED <= result | FAILED).then_some(result);
+        self.asked_last.fetch_update(order, order, is_news).is_ok()
     }
 
     /// The right to ask again, if it is time for that and nobody has it.
@@ -107,7 +120,7 @@ impl<T> Default for Kept<T> {
         Self {
             answer: ArcSwapOption::empty(),
             refreshing: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
+            asked_last: AtomicU64::new(0),
             next_try: AtomicU64::new(0),
         }
     }
@@ -125,6 +138,7 @@ impl<T> Drop for Refresh<T> {
     }
 }
 
+/// With a bit to spare: that is enough for 292 years.
 fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX >> 1)
 }
