@@ -35,8 +35,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod mainstay;
 
+pub use crate::builder::MainstayBuilder;
 pub use crate::mainstay::Mainstay;
 #[cfg(feature = "breaker")]
 #[doc(inline)]

@@ -1,41 +1,65 @@
 #[cfg(feature = "breaker")]
+use std::sync::Arc;
+
+#[cfg(feature = "breaker")]
 use mainstay_breaker::{Breaker, BreakerBuilder};
+#[cfg(any(feature = "health", feature = "degrade"))]
+use mainstay_core::NoRuntime;
 use mainstay_core::{Clock, Registry};
 #[cfg(feature = "degrade")]
-use mainstay_degrade::{DegradationManager, DegradationManagerBuilder};
+use mainstay_degrade::DegradationManager;
 #[cfg(feature = "health")]
-use mainstay_health::{HealthManager, HealthManagerBuilder};
+use mainstay_health::HealthManager;
 
-/// What the parts of one program share: the clock, and the registry of everything that has a name. Cheap to clone.
+use crate::MainstayBuilder;
+
+/// What keeps one service answering: its breakers, its health manager and its degradation manager, wired together, with one clock
+/// and one list of everything that has a name. Cheap to clone; all clones are the same.
 ///
 /// ```
 /// use mainstay::Mainstay;
 ///
-/// let mainstay = Mainstay::new();
-/// let redis = mainstay.breaker("redis").build()?;
-/// let database = mainstay.breaker("database").build()?;
+/// let mainstay = Mainstay::builder("orders")
+///     .breaker("redis", |breaker| breaker)
+///     .breaker("database", |breaker| breaker)
+///     .build()?;
 ///
 /// let names: Vec<_> = mainstay.breakers().iter().map(|breaker| breaker.name()).collect();
 /// assert_eq!(names, ["redis", "database"]);
-/// assert!(mainstay.breaker("redis").build().is_err(), "one name, one breaker");
-/// # drop((redis, database));
+/// assert!(mainstay.new_breaker("redis").build().is_err(), "one name, one breaker");
 /// # Ok::<(), mainstay::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Mainstay {
-    clock: Clock,
-    registry: Registry,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Registry,
+    /// Those that the builder was told of: the registry alone would let them go.
+    #[cfg(feature = "breaker")]
+    pub(crate) breakers: Arc<[Breaker]>,
+    #[cfg(feature = "health")]
+    pub(crate) health: HealthManager,
+    #[cfg(feature = "degrade")]
+    pub(crate) degradation: DegradationManager,
 }
 
 impl Mainstay {
-    /// With the monotonic clock and an empty registry.
-    pub fn new() -> Self {
-        Self::default()
+    /// Begins to build one for a service of this name.
+    pub fn builder(service: impl Into<String>) -> MainstayBuilder {
+        MainstayBuilder::new(service)
     }
 
-    /// With a clock of your own.
-    pub fn with_clock(clock: Clock) -> Self {
-        Self { clock, registry: Registry::new() }
+    /// Runs the checks and watches the inputs from now on. Does nothing if it does already.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRuntime`] outside of a tokio runtime, if the managers' builders were not given one.
+    #[cfg(any(feature = "health", feature = "degrade"))]
+    pub fn start(&self) -> Result<(), NoRuntime> {
+        #[cfg(feature = "health")]
+        self.health.start()?;
+        #[cfg(feature = "degrade")]
+        self.degradation.start()?;
+        Ok(())
     }
 
     /// The clock that all parts have their time from.
@@ -48,10 +72,12 @@ impl Mainstay {
         &self.registry
     }
 
-    /// Begins to build a breaker that has its time from here and is listed here.
+    /// The breaker of this name.
     #[cfg(feature = "breaker")]
-    pub fn breaker(&self, name: impl Into<String>) -> BreakerBuilder {
-        Breaker::builder(name).clock(self.clock.clone()).registry(&self.registry)
+    pub fn breaker(&self, name: &str) -> Option<Breaker> {
+        let is_it = |breaker: &Breaker| breaker.name().as_str() == name;
+        let own = self.breakers.iter().find(|breaker| is_it(breaker)).cloned();
+        own.or_else(|| self.breakers().into_iter().find(is_it))
     }
 
     /// Every breaker that is listed here, in the order in which they were built.
@@ -60,39 +86,22 @@ impl Mainstay {
         Breaker::all(&self.registry)
     }
 
-    /// Begins to build a health manager that has its time from here and whose checks are listed here.
-    ///
-    /// ```
-    /// use mainstay::Mainstay;
-    /// use mainstay::health::{Check, source};
-    ///
-    /// let mainstay = Mainstay::new();
-    /// let redis = mainstay.breaker("redis").build()?;
-    /// let health = mainstay.health("orders").check(Check::shared("redis", source(redis.clone())).critical()).build()?;
-    ///
-    /// let names: Vec<_> = mainstay.registry().list().iter().map(|entry| (entry.kind(), entry.name())).collect();
-    /// assert_eq!(names.len(), 2, "the breaker, and the check of the same name: {names:?}");
-    /// # Ok::<(), mainstay::ConfigError>(())
-    /// ```
-    #[cfg(feature = "health")]
-    pub fn health(&self, service: impl Into<String>) -> HealthManagerBuilder {
-        HealthManager::builder(service).clock(self.clock.clone()).registry(&self.registry)
+    /// Begins to build a breaker that has its time from here and is listed here, for as long as the program keeps it. The degradation
+    /// manager does not watch it: name those that it shall watch in the [builder](Self::builder).
+    #[cfg(feature = "breaker")]
+    pub fn new_breaker(&self, name: impl Into<String>) -> BreakerBuilder {
+        Breaker::builder(name).clock(self.clock.clone()).registry(&self.registry)
     }
 
-    /// Begins to build a degradation manager that has its time from here. Say what it shall watch: breakers, a health
-    /// manager, or both.
-    ///
-    /// ```
-    /// use mainstay::Mainstay;
-    ///
-    /// let mainstay = Mainstay::new();
-    /// let redis = mainstay.breaker("redis").build()?;
-    /// let health = mainstay.health("orders").build()?;
-    /// let degrade = mainstay.degradation().watch(&redis).watch(&health).build()?;
-    /// # Ok::<(), mainstay::ConfigError>(())
-    /// ```
+    /// The health manager.
+    #[cfg(feature = "health")]
+    pub fn health(&self) -> &HealthManager {
+        &self.health
+    }
+
+    /// The degradation manager. It watches the breakers of the builder, and the health manager.
     #[cfg(feature = "degrade")]
-    pub fn degradation(&self) -> DegradationManagerBuilder {
-        DegradationManager::builder().clock(self.clock.clone())
+    pub fn degradation(&self) -> &DegradationManager {
+        &self.degradation
     }
 }
