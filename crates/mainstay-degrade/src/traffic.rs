@@ -16,6 +16,8 @@ const SLICE: Duration = Duration::from_secs(3);
 const LEAST: u64 = 20;
 /// How many moments of a quarter of a second are remembered.
 const MOMENTS: u64 = 8;
+/// Of how many requests a moment is bad at least.
+const LEAST_BAD: u64 = 3;
 /// How many threads have a place of their own; more than these share places.
 const PLACES: usize = 16;
 /// The longest latency that is told apart from longer ones, in milliseconds: an hour.
@@ -64,6 +66,15 @@ struct Moment {
 pub(crate) struct Limits {
     error_rate: Option<f64>,
     latency: Option<Duration>,
+}
+
+impl Moment {
+    fn is_bad(&self, limits: Limits) -> bool {
+        let share = |count: u64| count as f64 / self.requests as f64;
+        let fails = limits.error_rate.is_some_and(|limit| share(self.failures) >= limit);
+        let is_slow = limits.latency.is_some() && share(self.slow) > 0.05;
+        self.requests >= LEAST && (self.failures >= LEAST_BAD && fails || self.slow >= LEAST_BAD && is_slow)
+    }
 }
 
 impl Limits {
@@ -155,24 +166,24 @@ impl Observer {
         })
     }
 
-    /// Whether the last two seconds by themselves are evidence for a level.
+    /// Whether the last second, or the last two, are evidence for a level by themselves. A few requests that went wrong by chance are
+    /// none.
     pub(crate) fn is_bad_now(&self) -> bool {
         let newest = moment_of(self.shared.clock.coarse());
-        let mut all = Moment::default();
+        let mut all = [Moment::default(); 2];
         for place in &self.shared.places {
             for moment in lock(place).moments {
-                if newest.saturating_sub(moment.number) < MOMENTS {
-                    all.requests += moment.requests;
-                    all.failures += moment.failures;
-                    all.slow += moment.slow;
+                let age = newest.saturating_sub(moment.number);
+                for (all, moments) in all.iter_mut().zip([MOMENTS / 2, MOMENTS]) {
+                    if age < moments {
+                        all.requests += moment.requests;
+                        all.failures += moment.failures;
+                        all.slow += moment.slow;
+                    }
                 }
             }
         }
-        let share = |count: u64| count as f64 / all.requests as f64;
-        let Limits { error_rate, latency } = self.shared.limits;
-        all.requests >= LEAST
-            && (error_rate.is_some_and(|limit| share(all.failures) >= limit)
-                || latency.is_some() && share(all.slow) > 0.05)
+        all.iter().any(|moment| moment.is_bad(self.shared.limits))
     }
 
     #[cfg(feature = "tower")]

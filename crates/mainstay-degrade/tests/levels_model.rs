@@ -63,6 +63,9 @@ const LIMITS: [(What, [f64; 3]); 6] = [
 /// What is told of a cause.
 type Told = (What, Level, Duration, Option<Duration>);
 
+/// From when to when, if it is over.
+type Time = (Duration, Option<Duration>);
+
 #[derive(Default)]
 struct Model {
     /// How long each level is held.
@@ -75,7 +78,7 @@ struct Model {
     requests: Vec<(Duration, bool, u64)>,
     pin: Option<(Level, Duration, Duration)>,
     /// For each threshold: from when to when it was reached.
-    reached: BTreeMap<(What, Level), Vec<(Duration, Option<Duration>)>>,
+    reached: BTreeMap<(What, Level), Vec<Time>>,
 }
 
 impl Model {
