@@ -151,7 +151,7 @@ impl Board {
         down.sort_unstable();
         down.dedup();
         let traffic = self.traffic.figures();
-        let is_bad_now = self.traffic.is_bad_now();
+        let bad_now = self.traffic.bad_now();
         self.change(|state, now| {
             if look < state.look {
                 return None;
@@ -176,7 +176,7 @@ impl Board {
             // The peak before the value, because that is how they are set.
             let peaks: Vec<f64> = self.signals.iter().map(|listened| listened.peak.take()).collect();
             let signals: Vec<_> = self.signals.iter().map(Listened::figure).collect();
-            let figures = Figures { down: state.down.clone(), traffic, is_bad_now, signals };
+            let figures = Figures { down: state.down.clone(), traffic, bad_now, signals };
             if peaks.iter().zip(&figures.signals).any(|(peak, signal)| *peak > signal.value) {
                 // What came and went between two looks was reached all the same.
                 let mut between = figures.clone();
@@ -229,7 +229,7 @@ impl Board {
             causes.insert(0, pin.cause());
         }
         let relax_after = state.judge.relax_after;
-        let easing = state.eases.follow(&causes, figures.is_bad_now, now, relax_after);
+        let easing = state.eases.follow(&causes, figures.bad_now, now, relax_after);
         next = next.min(state.eases.next_change(relax_after).unwrap_or(Duration::MAX));
         let before = self.assessment.load();
         let differs = before.level != level

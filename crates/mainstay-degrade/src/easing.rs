@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Assessment, Cause, What};
+use crate::{Assessment, Cause, Level, What};
 
-/// How that which was shed because of the traffic comes back after the traffic got better: little by little, so that what
-/// returns is not what makes it worse again.
+/// How much is shed because of the traffic, where that is more than the level says: while the share of the level is not enough, and when
+/// the traffic gets better and what was shed comes back, little by little, so that what returns is not what makes it worse again.
 ///
 /// It is part of an [`Assessment`], so that [`Assessment::pressure`] is a pure function of one and the time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,10 +22,11 @@ pub struct Easing {
     pub over: Option<Duration>,
 }
 
-/// Follows what the traffic says, and eases when it says less.
+/// Follows what the traffic says: more is shed while what is shed does not help, and it comes back little by little when the traffic
+/// gets better.
 ///
-/// What comes back stops at new evidence, gives half of what it has regained back, and goes on when there was no evidence for as long as the
-/// level is held.
+/// What comes back stops at new evidence, gives three quarters of what it has regained back, and goes on when there was no evidence for as long
+/// as the level is held.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Eases {
     easing: Option<Easing>,
@@ -37,63 +38,101 @@ pub(crate) struct Eases {
     began: Duration,
     /// When there was evidence last.
     evidence: Duration,
-    /// When it gave something back last.
-    gave_back: Option<Duration>,
+    /// When more was shed than before.
+    rose: Duration,
 }
 
-/// What has been given back helps after this time, if it does.
+/// What is shed helps after this time, if it does.
 const HELPS_AFTER: Duration = Duration::from_secs(2);
+/// How much more is shed if what is shed did not help: as much as a level.
+const STEP: f64 = 1.0;
+/// All that there is.
+const MOST: f64 = 3.0;
+/// How much of what has come back is given back at new evidence. Less leaves the service just at what it can do; more is shed for nothing.
+const GIVEN_BACK: f64 = 0.75;
 
 impl Eases {
-    /// What follows of these causes, and of whether the traffic of the last moments alone reaches a threshold. `relax_after` is how
+    /// What follows of these causes, and of the level that the traffic of the last moments reaches by itself. `relax_after` is how
     /// long each level is held, from minor to severe.
     pub(crate) fn follow(
         &mut self,
         causes: &[Cause],
-        evidence_now: bool,
+        bad_now: Level,
         now: Duration,
         relax_after: [Duration; 3],
     ) -> Option<Easing> {
         let traffic = || causes.iter().filter(|cause| is_traffic(cause));
-        let pressure = self.easing.map_or(self.made, |easing| easing.pressure(now));
+        let shed = self.easing.map_or(self.made, |easing| easing.pressure(now));
         let before = self.made;
-        self.made = f64::from(traffic().map(|cause| cause.level).max().unwrap_or_default().as_number());
+        self.made = number(traffic().map(|cause| cause.level).max().unwrap_or_default());
         // An operator's word is absolute.
-        if causes.iter().any(|cause| cause.what == What::Pinned) || pressure <= self.made {
+        if causes.iter().any(|cause| cause.what == What::Pinned) {
             self.easing = None;
             return None;
         }
-        let time = relax_after.get((pressure.ceil() as usize).saturating_sub(1)).copied().unwrap_or_default();
+        let pressure = shed.max(self.made);
+        if pressure > shed {
+            self.rose = now;
+        }
+        let is_growing = self.easing.is_some_and(|easing| easing.over.is_some());
+        let more = self.more(pressure, bad_now, now);
+        if more > pressure && !is_growing {
+            if self.easing.is_none() {
+                self.began = now;
+            }
+            (self.top, self.evidence, self.rose) = (more, now, now);
+            return self.stop_at(more, now);
+        }
+        if pressure <= self.made {
+            self.easing = None;
+            return None;
+        }
         if self.easing.is_none() {
-            (self.top, self.began, self.gave_back) = (pressure, now, None);
+            (self.top, self.began) = (pressure, now);
         }
         let is_new = |cause: &&Cause| cause.since > self.began;
-        let stands = evidence_now || traffic().filter(is_new).any(|cause| cause.over_since.is_none());
+        let stands =
+            bad_now > Level::None || traffic().filter(is_new).any(|cause| cause.over_since.is_none());
         let last = traffic().filter(is_new).filter_map(|cause| cause.over_since).max();
         self.evidence = if stands { now } else { self.evidence.max(last.unwrap_or_default()) };
+        let is_stopped = self.easing.is_some_and(|easing| easing.over.is_none());
         if stands {
-            let was_growing = self.easing.is_none_or(|easing| easing.over.is_some());
-            let helped = self.gave_back.is_none_or(|at| now >= at.saturating_add(HELPS_AFTER));
-            let from = if was_growing || (evidence_now && helped) {
-                self.gave_back = Some(now);
-                f64::midpoint(pressure, self.top)
-            } else {
-                pressure
-            };
-            if was_growing || from != pressure {
-                self.easing = Some(Easing { from, to: self.made, since: now, over: None });
+            let goes_on_badly = bad_now > Level::None && now >= self.rose.saturating_add(HELPS_AFTER);
+            if !is_stopped || goes_on_badly {
+                let from = pressure + (self.top - pressure) * GIVEN_BACK;
+                if from > pressure {
+                    self.rose = now;
+                }
+                return self.stop_at(from, now);
             }
-        } else {
-            let goes_on = match self.easing {
-                // With another end, it begins anew from where it is.
-                Some(Easing { over: Some(_), .. }) => before != self.made,
-                Some(Easing { over: None, .. }) => now >= self.evidence.saturating_add(time),
-                None => true,
-            };
-            if goes_on {
-                self.easing = Some(Easing { from: pressure, to: self.made, since: now, over: Some(time) });
-            }
+            return self.easing;
         }
+        let time = held(pressure, relax_after);
+        let goes_on = match self.easing {
+            None => true,
+            Some(_) if is_stopped => now >= self.evidence.saturating_add(time),
+            // With another end, it begins anew from where it is.
+            Some(_) => before != self.made,
+        };
+        if goes_on {
+            self.easing = Some(Easing { from: pressure, to: self.made, since: now, over: Some(time) });
+        }
+        self.easing
+    }
+
+    /// The level sheds its share. More is needed if the last moments are worse than the window, or still bad although what is shed had
+    /// the time to help: else a level whose share is too small would go on for ever.
+    fn more(&self, pressure: f64, bad_now: Level, now: Duration) -> f64 {
+        if pressure == 0.0 {
+            return 0.0;
+        }
+        let had_time = now >= self.rose.saturating_add(HELPS_AFTER);
+        let step = if had_time && bad_now >= Level::Moderate { STEP } else { 0.0 };
+        (pressure + step).min(MOST).max(number(bad_now))
+    }
+
+    fn stop_at(&mut self, from: f64, now: Duration) -> Option<Easing> {
+        self.easing = Some(Easing { from, to: self.made, since: now, over: None });
         self.easing
     }
 
@@ -102,10 +141,7 @@ impl Eases {
         let easing = self.easing?;
         Some(match easing.over {
             Some(over) => easing.since.saturating_add(over),
-            None => {
-                let index = (easing.from.ceil() as usize).saturating_sub(1);
-                self.evidence.saturating_add(relax_after.get(index).copied().unwrap_or_default())
-            }
+            None => self.evidence.saturating_add(held(easing.from, relax_after)),
         })
     }
 }
@@ -126,9 +162,18 @@ impl Assessment {
     /// How strongly requests are shed at a time of the manager's clock: 0 at none, 1 at minor, 2 at moderate, 3 at severe; and between
     /// them while what was shed because of the traffic comes back.
     pub fn pressure(&self, now: Duration) -> f64 {
-        let level = f64::from(self.level.as_number());
+        let level = number(self.level);
         self.easing.map_or(level, |easing| easing.pressure(now).max(level))
     }
+}
+
+/// How long the level of a pressure is held.
+fn held(pressure: f64, relax_after: [Duration; 3]) -> Duration {
+    relax_after.get((pressure.ceil() as usize).saturating_sub(1)).copied().unwrap_or_default()
+}
+
+fn number(level: Level) -> f64 {
+    f64::from(level.as_number())
 }
 
 fn is_traffic(cause: &Cause) -> bool {

@@ -10,8 +10,8 @@ use crate::{Cause, DownDependency, Level, Thresholds, TrafficFigures, What};
 pub(crate) struct Figures {
     pub(crate) down: Vec<DownDependency>,
     pub(crate) traffic: Option<TrafficFigures>,
-    /// Whether the traffic of the last moments alone reaches a threshold.
-    pub(crate) is_bad_now: bool,
+    /// The level that the traffic of the last moments reaches by itself.
+    pub(crate) bad_now: Level,
     pub(crate) signals: Vec<SignalFigure>,
 }
 

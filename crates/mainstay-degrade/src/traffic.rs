@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use mainstay_core::{Bell, Clock, Verdict, Watch, stripe_slot};
 
-use crate::{Level, Thresholds};
+use crate::{Level, LevelThresholds, Thresholds};
 
 /// How many slices the window has; the current, partial one is one of them.
 const SLICES: u64 = 10;
@@ -58,30 +58,32 @@ struct Moment {
     number: u64,
     requests: u64,
     failures: u64,
-    slow: u64,
+    /// Those that took as long as each level's latency.
+    slow: [u64; 3],
 }
 
-/// From which figures on the traffic is evidence for any level.
+/// From which figures on the traffic is evidence for each level, from minor to severe.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    error_rate: Option<f64>,
-    latency: Option<Duration>,
-}
+pub(crate) struct Limits([LevelThresholds; 3]);
 
 impl Moment {
-    fn is_bad(&self, limits: Limits) -> bool {
-        let share = |count: u64| count as f64 / self.requests as f64;
-        let fails = limits.error_rate.is_some_and(|limit| share(self.failures) >= limit);
-        let is_slow = limits.latency.is_some() && share(self.slow) > 0.05;
-        self.requests >= LEAST && (self.failures >= LEAST_BAD && fails || self.slow >= LEAST_BAD && is_slow)
+    fn level(&self, limits: &Limits) -> Level {
+        if self.requests < LEAST {
+            return Level::None;
+        }
+        let share = |count: u64| if count < LEAST_BAD { 0.0 } else { count as f64 / self.requests as f64 };
+        let levels = Level::DEGRADED.into_iter().zip(&limits.0).zip(self.slow);
+        let reached = levels.filter(|((_, limits), slow)| {
+            let fails = limits.error_rate > 0.0 && share(self.failures) >= limits.error_rate;
+            fails || !limits.latency.is_zero() && share(*slow) > 0.05
+        });
+        reached.map(|((level, _), _)| level).max().unwrap_or_default()
     }
 }
 
 impl Limits {
     pub(crate) fn new(thresholds: &Thresholds) -> Self {
-        let levels = || Level::DEGRADED.into_iter().filter_map(|level| thresholds.of(level));
-        let error_rate = levels().map(|limits| limits.error_rate).find(|rate| *rate > 0.0);
-        Self { error_rate, latency: levels().map(|limits| limits.latency).find(|limit| !limit.is_zero()) }
+        Self(Level::DEGRADED.map(|level| thresholds.of(level).copied().unwrap_or_default()))
     }
 }
 
@@ -122,7 +124,7 @@ impl Observer {
         let now = shared.clock.coarse();
         let failure = verdict == Verdict::Failure;
         if let Some(place) = shared.places.get(stripe_slot() % PLACES) {
-            let slow = shared.limits.latency.is_some_and(|limit| latency >= limit);
+            let slow = shared.limits.0.map(|limits| latency >= limits.latency);
             let mut place = lock(place);
             place.record(slice_of(now), failure, latency);
             place.remember(moment_of(now), failure, slow);
@@ -166,9 +168,8 @@ impl Observer {
         })
     }
 
-    /// Whether the last second, or the last two, are evidence for a level by themselves. A few requests that went wrong by chance are
-    /// none.
-    pub(crate) fn is_bad_now(&self) -> bool {
+    /// The level that the last second, or the last two, reach by themselves. A few requests that went wrong by chance reach none.
+    pub(crate) fn bad_now(&self) -> Level {
         let newest = moment_of(self.shared.clock.coarse());
         let mut all = [Moment::default(); 2];
         for place in &self.shared.places {
@@ -178,12 +179,12 @@ impl Observer {
                     if age < moments {
                         all.requests += moment.requests;
                         all.failures += moment.failures;
-                        all.slow += moment.slow;
+                        all.slow.iter_mut().zip(moment.slow).for_each(|(all, slow)| *all += slow);
                     }
                 }
             }
         }
-        all.iter().any(|moment| moment.is_bad(self.shared.limits))
+        all.iter().map(|moment| moment.level(&self.shared.limits)).max().unwrap_or_default()
     }
 
     #[cfg(feature = "tower")]
@@ -213,7 +214,7 @@ impl Place {
         }
     }
 
-    fn remember(&mut self, number: u64, failure: bool, slow: bool) {
+    fn remember(&mut self, number: u64, failure: bool, slow: [bool; 3]) {
         let Some(moment) = self.moments.get_mut((number % MOMENTS) as usize) else { return };
         match number.cmp(&moment.number) {
             std::cmp::Ordering::Less => return,
@@ -222,7 +223,7 @@ impl Place {
         }
         moment.requests += 1;
         moment.failures += u64::from(failure);
-        moment.slow += u64::from(slow);
+        moment.slow.iter_mut().zip(slow).for_each(|(count, slow)| *count += u64::from(slow));
     }
 
     /// A slice begins: in the place of the oldest, if there are as many as the window has. What was read off the clock before all of

@@ -28,8 +28,8 @@ use crate::{Current, DegradationManager, ExecutionMode, Mode};
 /// ```
 ///
 /// Put it outside of what observes the traffic for the level: what is shed never gets there, so that it is no evidence for the level that
-/// sheds it. After a level that the traffic held fell, what was shed comes back over the time that the level is held for
-/// ([`Easing`](crate::Easing)).
+/// sheds it. While the traffic makes the level, more is shed if that share does not help within two seconds. After the level fell, what was
+/// shed comes back over the time that the level is held for ([`Easing`](crate::Easing)).
 ///
 /// How much a request matters is known only with it. So such a service is always ready, and asks a clone of the inner one, which waits
 /// in the request's future until it is ready: nothing waits in order to be shed, and what is shed holds nothing that the inner
