@@ -216,11 +216,6 @@ impl BehaviorRules {
         rules.unwrap_or_default()
     }
 
-    /// The place of an operation among those that are known.
-    pub(crate) fn place(&self, operation: Name) -> Option<usize> {
-        self.operations.keys().position(|known| *known == operation)
-    }
-
     /// The operations that have rules or are known.
     pub fn operations(&self) -> impl Iterator<Item = Name> {
         self.operations.keys().copied()

@@ -17,8 +17,7 @@ use crate::easing::Eases;
 use crate::judge::{Figures, Judge, Judgement, SignalFigure};
 use crate::signal::Peak;
 use crate::stats::Counts;
-use crate::traffic::Limits;
-use crate::{Assessment, Cause, DownDependency, Level, Observer, Reason, Signal, What};
+use crate::{Assessment, Cause, DownDependency, Level, Observer, Reason, Signal, Thresholds, What};
 
 /// Where all inputs meet: the judge behind one lock, and what is published of it.
 pub(crate) struct Board {
@@ -28,8 +27,6 @@ pub(crate) struct Board {
     looks: AtomicU64,
     pub(crate) signals: Vec<Listened>,
     pub(crate) traffic: Observer,
-    /// The longest time between two looks at what cannot be watched.
-    pub(crate) check_interval: Duration,
     /// The assessment's number and level in one: one load for who needs no more.
     word: AtomicU64,
     assessment: ArcSwap<Assessment>,
@@ -59,6 +56,8 @@ struct Watched {
 }
 
 struct State {
+    /// The longest time between two looks at what cannot be watched.
+    check_interval: Duration,
     judge: Judge,
     eases: Eases,
     /// Which look was the latest to be judged by.
@@ -100,6 +99,7 @@ impl Board {
             easing: None,
         };
         let state = State {
+            check_interval,
             judge,
             eases: Eases::default(),
             look: 0,
@@ -111,12 +111,11 @@ impl Board {
             tasks: Vec::new(),
         };
         Arc::new(Self {
-            traffic: Observer::new(clock.clone(), Limits::new(&state.judge.thresholds)),
+            traffic: Observer::new(clock.clone(), &state.judge.thresholds),
             clock,
             sources: sources.into_iter().map(Watched::new).collect(),
             looks: AtomicU64::new(0),
             signals: signals.into_iter().map(Listened::new).collect(),
-            check_interval,
             word: AtomicU64::new(0),
             events: Counts::new(Level::ALL.len(), Reason::ALL.len()),
             assessment: ArcSwap::from_pointee(first),
@@ -189,6 +188,22 @@ impl Board {
         })
     }
 
+    /// Judges by other settings from now on.
+    pub(crate) fn reconfigure(
+        &self,
+        thresholds: Thresholds,
+        relax_after: [Duration; 3],
+        check_interval: Duration,
+    ) {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            (state.judge.thresholds, state.judge.relax_after) = (thresholds, relax_after);
+            state.check_interval = check_interval;
+            self.traffic.limit(&thresholds);
+        }
+        self.look();
+    }
+
     /// Each source, and whatever was ever down, with whether it is up.
     #[cfg(feature = "metrics")]
     pub(crate) fn dependencies(&self) -> Vec<(Name, Option<Weight>, bool)> {
@@ -221,7 +236,7 @@ impl Board {
         let Some(figures) = change(&mut state, now) else { return state.next_look };
         let Judgement { level, mut causes, next_change } = state.judge.judge(now, &figures);
         let mut level = level;
-        let mut next = now.saturating_add(self.check_interval).min(next_change.unwrap_or(Duration::MAX));
+        let mut next = now.saturating_add(state.check_interval).min(next_change.unwrap_or(Duration::MAX));
         state.pin = state.pin.filter(|pin| now < pin.until);
         if let Some(pin) = state.pin {
             level = pin.level;

@@ -46,6 +46,7 @@ mod partial;
 #[cfg(feature = "metrics")]
 mod publish;
 mod reason;
+mod settings;
 mod signal;
 mod stats;
 mod thresholds;
@@ -68,6 +69,7 @@ pub use manager::{Assessments, DegradationManager, DegradationManagerBuilder};
 pub use mode::{ExecutionMode, Mode, ModeDecision, ModeRules, UnknownMode};
 pub use partial::{Partial, PartialDecision, PartialPolicies, PartialPolicy};
 pub use reason::Reason;
+pub use settings::Settings;
 pub use signal::Signal;
 pub use stats::{DegradationStats, DowngradeCount, EventCount, FallbackCount, PartialCount};
 pub use thresholds::{LevelThresholds, Thresholds};

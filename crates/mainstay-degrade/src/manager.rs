@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mainstay_core::{Clock, ConfigError, NoRuntime, StateSource, Verdict, Watch, check_duration};
 #[cfg(feature = "metrics")]
 use mainstay_core::{Name, Weight};
@@ -13,7 +14,7 @@ use crate::judge::Judge;
 use crate::partial::Origin;
 use crate::{
     Assessment, BehaviorDecision, BehaviorRules, DegradationStats, ExecutionMode, Level, Mode, ModeDecision,
-    ModeRules, Observer, Partial, PartialPolicies, Signal, Thresholds,
+    ModeRules, Observer, Partial, PartialPolicies, Settings, Signal, Thresholds,
 };
 
 /// Knows how much less than usual the service does, why, and what each piece of work gets because of that.
@@ -47,9 +48,7 @@ pub struct DegradationManager<M: Mode = ExecutionMode> {
 struct Owner<M: Mode> {
     board: Arc<Board>,
     runtime: Option<Handle>,
-    modes: ModeRules<M>,
-    behaviors: BehaviorRules,
-    partial: PartialPolicies,
+    settings: ArcSwap<Settings<M>>,
     books: Books,
 }
 
@@ -58,14 +57,9 @@ struct Owner<M: Mode> {
 pub struct DegradationManagerBuilder<M: Mode = ExecutionMode> {
     sources: Vec<Arc<dyn StateSource>>,
     signals: Vec<Signal>,
-    thresholds: Thresholds,
-    relax_after: [Duration; 3],
-    check_interval: Duration,
     clock: Clock,
     runtime: Option<Handle>,
-    modes: ModeRules<M>,
-    behaviors: BehaviorRules,
-    partial: PartialPolicies,
+    settings: Settings<M>,
 }
 
 /// Waits for the next assessment. Changes between two waits are one.
@@ -92,21 +86,21 @@ impl<M: Mode> DegradationManagerBuilder<M> {
 
     /// From which figures on each level is reached. Default: see [`Thresholds`].
     pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
-        self.thresholds = thresholds;
+        self.settings.thresholds = thresholds;
         self
     }
 
     /// How long each level is held after its last threshold is no longer reached: the level is the worst of this time.
     /// More than zero, at most 365 days. Default: 30 s.
     pub fn relax_after(mut self, relax_after: Duration) -> Self {
-        self.relax_after = [relax_after; 3];
+        self.settings.relax_after = [relax_after; 3];
         self
     }
 
     /// The same for one level. A worse level must not be held for longer than a better one: leaving it leads there.
     pub fn relax_level_after(mut self, level: Level, relax_after: Duration) -> Self {
         let index = usize::from(level.as_number()).checked_sub(1);
-        if let Some(held) = index.and_then(|index| self.relax_after.get_mut(index)) {
+        if let Some(held) = index.and_then(|index| self.settings.relax_after.get_mut(index)) {
             *held = relax_after;
         }
         self
@@ -114,7 +108,7 @@ impl<M: Mode> DegradationManagerBuilder<M> {
 
     /// The longest time between two looks at what cannot be watched. More than zero. Default: 30 s.
     pub fn check_interval(mut self, check_interval: Duration) -> Self {
-        self.check_interval = check_interval;
+        self.settings.check_interval = check_interval;
         self
     }
 
@@ -132,31 +126,27 @@ impl<M: Mode> DegradationManagerBuilder<M> {
 
     /// A ladder of modes of your own, and its rules. Default: [`ModeRules::seed`].
     pub fn modes<N: Mode>(self, modes: ModeRules<N>) -> DegradationManagerBuilder<N> {
-        let Self { sources, signals, thresholds, relax_after, check_interval, clock, runtime, .. } = self;
-        let Self { behaviors, partial, .. } = self;
-        DegradationManagerBuilder {
-            sources,
-            signals,
-            thresholds,
-            relax_after,
-            check_interval,
-            clock,
-            runtime,
-            modes,
-            behaviors,
-            partial,
-        }
+        let Self { sources, signals, clock, runtime, settings } = self;
+        let Settings { thresholds, relax_after, check_interval, behaviors, partial, .. } = settings;
+        let settings = Settings { thresholds, relax_after, check_interval, modes, behaviors, partial };
+        DegradationManagerBuilder { sources, signals, clock, runtime, settings }
+    }
+
+    /// All settings at once.
+    pub fn settings(mut self, settings: Settings<M>) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// What operations do when something is down. Default: [`BehaviorRules::seed`].
     pub fn behaviors(mut self, behaviors: BehaviorRules) -> Self {
-        self.behaviors = behaviors;
+        self.settings.behaviors = behaviors;
         self
     }
 
     /// How much of a workflow's parts must succeed. Default: [`PartialPolicies::seed`].
     pub fn partial(mut self, partial: PartialPolicies) -> Self {
-        self.partial = partial;
+        self.settings.partial = partial;
         self
     }
 
@@ -166,19 +156,7 @@ impl<M: Mode> DegradationManagerBuilder<M> {
     ///
     /// A [`ConfigError`] for the first setting that breaks its documented rule, and for two signals of one name.
     pub fn build(self) -> Result<DegradationManager<M>, ConfigError> {
-        self.thresholds.validate()?;
-        check_duration("check_interval", self.check_interval)?;
-        for (level, held) in Level::DEGRADED.into_iter().zip(self.relax_after) {
-            check_duration(&format!("relax_after.{level}"), held)?;
-        }
-        let [minor, moderate, severe] = self.relax_after;
-        for (level, held, better) in [(Level::Moderate, moderate, minor), (Level::Severe, severe, moderate)] {
-            if held > better {
-                let field = format!("relax_after.{level}");
-                let rule = "must not be longer than that of a better level";
-                return Err(ConfigError::new(field, format_args!("{held:?}"), rule));
-            }
-        }
+        self.settings.validate()?;
         let mut signals = Vec::with_capacity(self.signals.len());
         for signal in self.signals {
             let name = signal.validate()?;
@@ -188,11 +166,12 @@ impl<M: Mode> DegradationManagerBuilder<M> {
             }
             signals.push((name, signal));
         }
-        let judge = Judge::new(self.thresholds, self.relax_after);
-        let books = Books::new::<M>(&self.behaviors, &self.partial);
-        let board = Board::new(self.clock, self.sources, signals, judge, self.check_interval);
-        let Self { runtime, modes, behaviors, partial, .. } = self;
-        Ok(DegradationManager { owner: Arc::new(Owner { board, runtime, modes, behaviors, partial, books }) })
+        let Self { sources, clock, runtime, settings, .. } = self;
+        let books = Books::new(&settings);
+        let judge = Judge::new(settings.thresholds, settings.relax_after);
+        let board = Board::new(clock, sources, signals, judge, settings.check_interval);
+        let settings = ArcSwap::from_pointee(settings);
+        Ok(DegradationManager { owner: Arc::new(Owner { board, runtime, settings, books }) })
     }
 }
 
@@ -201,7 +180,7 @@ impl<M: Mode> fmt::Debug for DegradationManagerBuilder<M> {
         f.debug_struct("DegradationManagerBuilder")
             .field("sources", &self.sources.len())
             .field("signals", &self.signals)
-            .field("thresholds", &self.thresholds)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -214,14 +193,9 @@ impl DegradationManager {
         DegradationManagerBuilder {
             sources: Vec::new(),
             signals: Vec::new(),
-            thresholds: Thresholds::default(),
-            relax_after: [Duration::from_secs(30); 3],
-            check_interval: Duration::from_secs(30),
             clock: Clock::monotonic(),
             runtime: None,
-            modes: ModeRules::seed(),
-            behaviors: BehaviorRules::seed(),
-            partial: PartialPolicies::seed(),
+            settings: Settings::default(),
         }
     }
 }
@@ -315,7 +289,7 @@ impl<M: Mode> DegradationManager<M> {
 
     /// Which mode a piece of work gets by an assessment that was taken before, such as that of its request.
     pub fn mode_by(&self, assessment: &Assessment, requested: M) -> ModeDecision<M> {
-        let decision = self.owner.modes.decide(assessment, requested);
+        let decision = self.owner.settings.load().modes.decide(assessment, requested);
         self.owner.books.mode(&decision);
         decision
     }
@@ -327,9 +301,8 @@ impl<M: Mode> DegradationManager<M> {
 
     /// What an operation does by an assessment that was taken before.
     pub fn behavior_by(&self, assessment: &Assessment, operation: &str) -> BehaviorDecision {
-        let Owner { behaviors, books, .. } = &*self.owner;
-        let decision = behaviors.decide(assessment, operation);
-        books.behavior(behaviors, &decision);
+        let decision = self.owner.settings.load().behaviors.decide(assessment, operation);
+        self.owner.books.behavior(&decision);
         decision
     }
 
@@ -340,24 +313,29 @@ impl<M: Mode> DegradationManager<M> {
 
     /// How much of a workflow's parts must succeed by an assessment that was taken before.
     pub fn partial_by(&self, assessment: &Assessment, workflow: &str) -> Partial {
-        let Owner { partial, books, .. } = &*self.owner;
-        let book = Some((books.partial(), partial.place(workflow)));
-        partial.at(assessment, workflow).of(Origin { clock: Some(self.clock().clone()), book })
+        let book = Some(self.owner.books.partial(workflow));
+        let partial = self.owner.settings.load().partial.at(assessment, workflow);
+        partial.of(Origin { clock: Some(self.clock().clone()), book })
     }
 
-    /// The rules of modes, to decide by kept assessments without counting.
-    pub fn modes(&self) -> &ModeRules<M> {
-        &self.owner.modes
+    /// The settings in force. Their rules decide by kept assessments without counting.
+    pub fn settings(&self) -> Arc<Settings<M>> {
+        self.owner.settings.load_full()
     }
 
-    /// The rules of operations, to decide by kept assessments without counting.
-    pub fn behaviors(&self) -> &BehaviorRules {
-        &self.owner.behaviors
-    }
-
-    /// The policies of workflows, to decide by kept assessments without counting.
-    pub fn policies(&self) -> &PartialPolicies {
-        &self.owner.partial
+    /// Other settings from now on. What is known of the inputs stays: a level that was reached by the old thresholds and is not by the new ones
+    /// is held as if its cause were over.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for the first setting that breaks its documented rule; nothing changes then.
+    pub fn reconfigure(&self, settings: Settings<M>) -> Result<(), ConfigError> {
+        settings.validate()?;
+        let Settings { thresholds, relax_after, check_interval, .. } = settings;
+        self.owner.books.know(&settings);
+        self.owner.settings.store(Arc::new(settings));
+        self.owner.board.reconfigure(thresholds, relax_after, check_interval);
+        Ok(())
     }
 
     /// Each dependency that is watched or was ever named as down: what says so, if it ever was, and whether it is up.
@@ -368,8 +346,7 @@ impl<M: Mode> DegradationManager<M> {
 
     /// What was decided so far.
     pub fn stats(&self) -> DegradationStats {
-        let Owner { board, behaviors, partial, books, .. } = &*self.owner;
-        books.read::<M>(&board.events, behaviors, partial)
+        self.owner.books.read::<M>(&self.owner.board.events)
     }
 }
 

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use mainstay_core::{Clock, ConfigError, Name};
 use serde::{Deserialize, Serialize};
@@ -62,15 +61,15 @@ pub struct Partial {
 pub(crate) struct Origin {
     /// The manager's clock.
     pub(crate) clock: Option<Clock>,
-    /// Where the manager counts, and in which row.
-    pub(crate) book: Option<(Arc<PartialBook>, usize)>,
+    /// Where the manager counts.
+    pub(crate) book: Option<PartialBook>,
 }
 
 impl Origin {
     /// The decision is made.
     pub(crate) fn note(&self, decision: &PartialDecision) {
-        if let Some((book, row)) = &self.book {
-            book.note(*row, decision);
+        if let Some(book) = &self.book {
+            book.note(decision);
         }
     }
 }
@@ -240,12 +239,6 @@ impl PartialPolicies {
     /// The workflows that have a policy of their own.
     pub fn workflows(&self) -> impl Iterator<Item = Name> {
         self.workflows.keys().copied()
-    }
-
-    /// The place of a workflow among those that have a policy of their own, or the one after them.
-    pub(crate) fn place(&self, workflow: &str) -> usize {
-        let place = self.workflows.keys().position(|known| known.as_str() == workflow);
-        place.unwrap_or(self.workflows.len())
     }
 
     /// The policy of a workflow; one that has none of its own has that of all others.

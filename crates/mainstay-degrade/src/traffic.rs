@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use mainstay_core::{Bell, Clock, Verdict, Watch, stripe_slot};
 
-use crate::{Level, LevelThresholds, Thresholds};
+use crate::{Level, Thresholds};
 
 /// How many slices the window has; the current, partial one is one of them.
 const SLICES: u64 = 10;
@@ -63,8 +63,29 @@ struct Moment {
 }
 
 /// From which figures on the traffic is evidence for each level, from minor to severe.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits([LevelThresholds; 3]);
+#[derive(Debug, Default)]
+struct Limits([Limit; 3]);
+
+/// Relaxed: a request that is judged by a limit that has just changed is one of many.
+#[derive(Debug, Default)]
+struct Limit {
+    /// The bits of the share; zero if it is not used.
+    error_rate: AtomicU64,
+    /// In nanoseconds; zero if it is not used.
+    latency: AtomicU64,
+}
+
+impl Limit {
+    fn is_slow(&self, latency: Duration) -> bool {
+        let limit = self.latency.load(Ordering::Relaxed);
+        limit > 0 && nanos(latency) >= limit
+    }
+
+    fn fails(&self, share: f64) -> bool {
+        let limit = f64::from_bits(self.error_rate.load(Ordering::Relaxed));
+        limit > 0.0 && share >= limit
+    }
+}
 
 impl Moment {
     fn level(&self, limits: &Limits) -> Level {
@@ -73,17 +94,9 @@ impl Moment {
         }
         let share = |count: u64| if count < LEAST_BAD { 0.0 } else { count as f64 / self.requests as f64 };
         let levels = Level::DEGRADED.into_iter().zip(&limits.0).zip(self.slow);
-        let reached = levels.filter(|((_, limits), slow)| {
-            let fails = limits.error_rate > 0.0 && share(self.failures) >= limits.error_rate;
-            fails || !limits.latency.is_zero() && share(*slow) > 0.05
-        });
+        let reached =
+            levels.filter(|((_, limit), slow)| limit.fails(share(self.failures)) || share(*slow) > 0.05);
         reached.map(|((level, _), _)| level).max().unwrap_or_default()
-    }
-}
-
-impl Limits {
-    pub(crate) fn new(thresholds: &Thresholds) -> Self {
-        Self(Level::DEGRADED.map(|level| thresholds.of(level).copied().unwrap_or_default()))
     }
 }
 
@@ -108,10 +121,22 @@ pub struct TrafficFigures {
 }
 
 impl Observer {
-    pub(crate) fn new(clock: Clock, limits: Limits) -> Self {
+    pub(crate) fn new(clock: Clock, thresholds: &Thresholds) -> Self {
         let places = (0..PLACES).map(|_| Mutex::default()).collect();
-        let shared = Shared { clock, limits, places, quiet_until: AtomicU64::new(0), bell: Bell::new() };
-        Self { shared: Arc::new(shared) }
+        let (limits, quiet_until) = (Limits::default(), AtomicU64::new(0));
+        let observer =
+            Self { shared: Arc::new(Shared { clock, limits, places, quiet_until, bell: Bell::new() }) };
+        observer.limit(thresholds);
+        observer
+    }
+
+    /// Judges the last moments by these thresholds from now on.
+    pub(crate) fn limit(&self, thresholds: &Thresholds) {
+        for (level, limit) in Level::DEGRADED.into_iter().zip(&self.shared.limits.0) {
+            let Some(figures) = thresholds.of(level) else { continue };
+            limit.error_rate.store(figures.error_rate.to_bits(), Ordering::Relaxed);
+            limit.latency.store(nanos(figures.latency), Ordering::Relaxed);
+        }
     }
 
     /// Takes notice of a request. One to ignore is not counted: a rejection by a breaker, an answer that says that it is
@@ -124,7 +149,7 @@ impl Observer {
         let now = shared.clock.coarse();
         let failure = verdict == Verdict::Failure;
         if let Some(place) = shared.places.get(stripe_slot() % PLACES) {
-            let slow = shared.limits.0.map(|limits| latency >= limits.latency);
+            let slow = shared.limits.0.each_ref().map(|limit| limit.is_slow(latency));
             let mut place = lock(place);
             place.record(slice_of(now), failure, latency);
             place.remember(moment_of(now), failure, slow);
@@ -136,7 +161,6 @@ impl Observer {
 
     /// A failure is felt at once; many of them are felt ten times a second.
     fn ring(&self, now: Duration) {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let quiet_until = self.shared.quiet_until.load(Ordering::Relaxed);
         let next = nanos(now.saturating_add(LEAST_WAIT));
         let order = Ordering::Relaxed;
@@ -255,6 +279,10 @@ fn slice_of(now: Duration) -> u64 {
 
 fn moment_of(now: Duration) -> u64 {
     u64::try_from(now.as_millis() / 250).unwrap_or(u64::MAX)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {

@@ -118,9 +118,9 @@ fn every_decision_has_the_number_of_its_assessment_and_can_be_made_again_by_it()
     assert_eq!(degrade.partial_by(&kept, "simple").decide(3, 5), partial);
 
     let before = degrade.stats();
-    assert_eq!(degrade.modes().decide(&kept, ExecutionMode::Complex), mode);
-    assert_eq!(degrade.behaviors().decide(&kept, "llm_call"), behavior);
-    assert_eq!(degrade.policies().at(&kept, "simple").decide(3, 5), partial);
+    assert_eq!(degrade.settings().modes.decide(&kept, ExecutionMode::Complex), mode);
+    assert_eq!(degrade.settings().behaviors.decide(&kept, "llm_call"), behavior);
+    assert_eq!(degrade.settings().partial.at(&kept, "simple").decide(3, 5), partial);
     assert_eq!(degrade.stats(), before, "the rules alone count nothing");
 }
 
