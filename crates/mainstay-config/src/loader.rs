@@ -1,0 +1,275 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::check::{check, unknown};
+use crate::error::Errors;
+use crate::keys::ROOT;
+use crate::merge::merge;
+use crate::node::{Entry, Node, Value};
+use crate::variables::{ROOT_SHAPE, generic_layer, seed_layer};
+use crate::yaml::{self, Place};
+use crate::{
+    Change, Environment, Fingerprint, Origin, Section, SettingError, SettingErrors, Settings, breakers,
+    degradation, flat, health, path, reference, show,
+};
+
+/// Reads settings from files and the environment.
+///
+/// Each layer replaces what the ones before it say: the defaults; files, in the order in which they are given; the original's
+/// variables (`CB_REDIS_TIMEOUT`); the variables that every key has (`MAINSTAY__CIRCUIT_BREAKERS__REDIS__OPEN_FOR`).
+///
+/// ```
+/// use std::time::Duration;
+/// use mainstay_config::{Environment, Loader};
+///
+/// let file = "
+/// circuit_breakers:
+///   redis: { timeout: 60s, max_failures: 5 }
+/// ";
+/// let environment = Environment::from_iter([("CB_REDIS_TIMEOUT", "20s")]);
+/// let loaded = Loader::new().text("mainstay.yaml", file).environment(environment).load()?;
+/// let redis = &loaded.settings().breaker("redis").settings;
+/// assert_eq!(redis.open_for.first(), Duration::from_secs(20));
+/// # Ok::<(), mainstay_config::SettingErrors>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a loader reads nothing until it loads"]
+pub struct Loader {
+    sources: Vec<Source>,
+    environment: Environment,
+    sections: Vec<String>,
+}
+
+#[derive(Clone)]
+enum Source {
+    File(PathBuf),
+    Text { name: Arc<str>, text: Arc<str> },
+}
+
+/// Settings that are in force, and where each value comes from.
+#[derive(Clone)]
+pub struct Loaded {
+    settings: Settings,
+    effective: Node,
+    fingerprint: Fingerprint,
+    sections: BTreeMap<String, Node>,
+}
+
+impl Loader {
+    /// Reads nothing yet: the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file, at most 1 MiB of YAML. It is read whenever this loader [loads](Self::load).
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sources.push(Source::File(path.into()));
+        self
+    }
+
+    /// Adds a text as if it were a file of that name.
+    pub fn text(mut self, name: impl AsRef<str>, text: impl AsRef<str>) -> Self {
+        self.sources.push(Source::Text { name: Arc::from(name.as_ref()), text: Arc::from(text.as_ref()) });
+        self
+    }
+
+    /// The environment variables. Default: none; [`Environment::from_process`] for those of the process.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Allows a section of the program's own at the top of the file, to be read with [`Loaded::section`]. The names of the
+    /// library's sections are not among those that can be allowed.
+    pub fn allow_section(mut self, name: impl Into<String>) -> Self {
+        self.sections.push(name.into());
+        self
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::File(path) => Some(path.as_path()),
+            Source::Text { .. } => None,
+        })
+    }
+
+    /// Reads, checks and completes everything, anew each time.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, in the order of the places.
+    pub fn load(&self) -> Result<Loaded, SettingErrors> {
+        let mut errors = Errors::default();
+        let mut merged = Node::map(Origin::Default);
+        for source in &self.sources {
+            if let Some(mut layer) = self.parse(source, &mut errors) {
+                reference::resolve(&mut layer, &self.environment, "", &mut errors);
+                self.check(&mut layer, &mut errors);
+                merge(&mut merged, &layer, Some(&ROOT_SHAPE));
+            }
+        }
+        let layer = seed_layer(&self.environment, &mut errors);
+        merge(&mut merged, &layer, Some(&ROOT_SHAPE));
+        let mut layer = generic_layer(&self.environment, &merged, &self.own_sections(), &mut errors);
+        self.check(&mut layer, &mut errors);
+        merge(&mut merged, &layer, Some(&ROOT_SHAPE));
+        if errors.lack_a_file() {
+            errors.into_result(())?;
+            errors = Errors::default();
+        }
+
+        let mut contradictions = Errors::default();
+        let (breakers, breakers_node, inherited) =
+            breakers::read(merged.get("circuit_breakers"), &mut contradictions);
+        let (health, health_node) = health::read(merged.get("health"), &mut contradictions);
+        let (degradation, degradation_node) =
+            degradation::read(merged.get("degradation"), &mut contradictions);
+        errors.add_contradictions(contradictions);
+        let mut effective = Node::map(Origin::Default);
+        effective.set("circuit_breakers", breakers_node);
+        effective.set("health", health_node);
+        effective.set("degradation", degradation_node);
+        // What `default` leads to counts, not how it is said.
+        let mut counted = effective.clone();
+        counted.remove("circuit_breakers.default");
+        counted.set("inherited", inherited);
+        let fingerprint = Fingerprint::of(&flat::flatten(&counted));
+        let own = self.own_sections();
+        let sections = merged.entries().iter().filter(|entry| own.contains(&entry.key));
+        let sections = sections.map(|entry| (entry.key.clone(), entry.node.clone())).collect();
+        let settings = Settings::new(breakers, health, degradation);
+        errors.into_result(Loaded { settings, effective, fingerprint, sections })
+    }
+
+    fn own_sections(&self) -> Vec<String> {
+        self.sections.iter().filter(|name| ROOT.get(name).is_none()).cloned().collect()
+    }
+
+    fn parse(&self, source: &Source, errors: &mut Errors) -> Option<Node> {
+        let (name, text) = match source {
+            Source::File(path) => (Arc::from(path.display().to_string()), read(path)),
+            Source::Text { name, text } => (name.clone(), Ok(text.to_string())),
+        };
+        let place = Place::File(name);
+        let text = match text {
+            Ok(text) => text,
+            Err(found) => {
+                let expected = "a file of at most 1048576 bytes of YAML";
+                errors.push(SettingError::new(&place.whole(), "", found, expected));
+                return None;
+            }
+        };
+        match yaml::parse(&text, &place) {
+            Ok(Node { value: Value::Null, origin, .. }) => Some(Node::map(origin)),
+            Ok(node) if node.is_map() => Some(node),
+            Ok(node) => {
+                errors.push(SettingError::at(&node, "", "a map of sections"));
+                None
+            }
+            Err(wrong) => {
+                errors.extend(wrong);
+                None
+            }
+        }
+    }
+
+    fn check(&self, layer: &mut Node, errors: &mut Errors) {
+        let own = self.own_sections();
+        for Entry { key, at, node } in layer.entries_mut() {
+            match ROOT.get(key) {
+                Some(known) => check(node, &known.shape, key, errors),
+                None if own.contains(key) => {}
+                None => {
+                    let mut known: Vec<&str> = ROOT.names().collect();
+                    known.extend(own.iter().map(String::as_str));
+                    errors.push(unknown(at, "", key, known));
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    use std::io::Read;
+
+    let unreadable = |error: std::io::Error| format!("what cannot be read ({})", error.kind());
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > yaml::MAX_BYTES {
+        return Err("more".to_owned());
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("a byte that is not UTF-8, after {}", error.utf8_error().valid_up_to()))
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => path.fmt(f),
+            Source::Text { name, .. } => name.fmt(f),
+        }
+    }
+}
+
+impl Loaded {
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// All effective settings as YAML, each with its origin in a comment. It loads again, in the same environment, to the same
+    /// [`fingerprint`](Self::fingerprint). A `${VARIABLE}` is written as it was, not as what it stands for; the program's own
+    /// sections are left out.
+    pub fn show(&self) -> String {
+        show::yaml(&self.effective)
+    }
+
+    /// A number for the effective settings: two processes with the same one run with the same settings, whatever the order of
+    /// the keys, the layers, and the way in which a duration was written. The program's own sections do not count.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// What is different in other settings: from these to those, sorted by path.
+    pub fn diff(&self, other: &Self) -> Vec<Change> {
+        flat::diff(&flat::flatten(&self.effective), &flat::flatten(&other.effective))
+    }
+
+    /// A section of the program's own, to be read. One that is not there is read as an empty one.
+    pub fn section(&self, name: &str) -> Section {
+        Section::new(name, self.sections.get(name))
+    }
+
+    /// Where the value at a path comes from, such as `circuit_breakers.redis.half_open.max_in_flight`; paths are written as
+    /// errors and changes have them.
+    pub fn origin(&self, path: &str) -> Option<&Origin> {
+        path::find(&self.effective, path).map(|node| &node.origin)
+    }
+
+    /// What is no mistake, and perhaps not meant: critical checks that do not say whose the checked thing is, and so behave as
+    /// the original's did.
+    pub fn warnings(&self) -> Vec<String> {
+        let checks = self.effective.at("health.checks").map_or(&[][..], Node::entries);
+        let bare = checks.iter().filter(|entry| entry.node.get("scope").is_none());
+        let bare = bare.filter_map(|entry| {
+            Some((entry, entry.node.get("critical").filter(|node| node.as_bool() == Some(true))?))
+        });
+        bare.map(|(entry, critical)| {
+            format!(
+                "{}: health.checks.{}: critical without a `scope`; if every replica uses it, say `scope: shared`",
+                critical.origin, entry.key
+            )
+        })
+        .collect()
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
+    }
+}
