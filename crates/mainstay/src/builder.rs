@@ -1,7 +1,15 @@
+#[cfg(feature = "config")]
+use std::collections::BTreeSet;
 use std::fmt;
+#[cfg(feature = "config")]
+use std::sync::Arc;
 
+#[cfg(feature = "config")]
+use mainstay_breaker::Transition;
 #[cfg(feature = "breaker")]
 use mainstay_breaker::{Breaker, BreakerBuilder};
+#[cfg(feature = "config")]
+use mainstay_config::Settings;
 use mainstay_core::{Clock, ConfigError, Registry};
 #[cfg(feature = "degrade")]
 use mainstay_degrade::{DegradationManager, DegradationManagerBuilder};
@@ -11,6 +19,8 @@ use mainstay_health::{AnyCheck, HealthManager, HealthManagerBuilder};
 use mainstay_health::{Check, Shared, source};
 
 use crate::Mainstay;
+#[cfg(feature = "config")]
+use crate::live::{self, Hook, Live};
 
 /// Builds a [`Mainstay`]: breakers, a health manager and a degradation manager that know each other, and have one clock.
 ///
@@ -55,6 +65,13 @@ pub struct MainstayBuilder {
     health: Configure<HealthManagerBuilder>,
     #[cfg(feature = "degrade")]
     degradation: Configure<DegradationManagerBuilder>,
+    #[cfg(feature = "config")]
+    settings: Option<Settings>,
+    /// Those of the settings' breakers that code has named, so that naming one twice is refused.
+    #[cfg(feature = "config")]
+    taken: BTreeSet<String>,
+    #[cfg(feature = "config")]
+    on_state_change: Option<Hook>,
 }
 
 /// What is done to a builder when it is there.
@@ -80,7 +97,34 @@ impl MainstayBuilder {
             health: Box::new(|health| health),
             #[cfg(feature = "degrade")]
             degradation: Box::new(|degradation| degradation),
+            #[cfg(feature = "config")]
+            settings: None,
+            #[cfg(feature = "config")]
+            taken: BTreeSet::new(),
+            #[cfg(feature = "config")]
+            on_state_change: None,
         }
+    }
+
+    /// What the settings name is built, and what is built has what they say of it.
+    #[cfg(feature = "config")]
+    pub(crate) fn settings(mut self, settings: &Settings) -> Self {
+        if let Some(service) = settings.health.service {
+            self.service = service.as_str().to_owned();
+        }
+        for name in settings.breakers.keys() {
+            self.breakers.push((name.as_str().to_owned(), Box::new(|breaker| breaker)));
+        }
+        self.settings = Some(settings.clone());
+        self
+    }
+
+    /// Is called with every transition of a breaker whose settings do not say `on_state_change: false`, in order, on a thread of that
+    /// breaker's. Not called without [settings](Mainstay::from_settings).
+    #[cfg(feature = "config")]
+    pub fn on_state_change(mut self, hook: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
+        self.on_state_change = Some(Arc::new(hook));
+        self
     }
 
     /// Where all parts have their time from. Default: the monotonic clock.
@@ -96,14 +140,30 @@ impl MainstayBuilder {
     }
 
     /// A breaker. `configure` gets its builder; `|breaker| breaker` leaves the defaults.
+    ///
+    /// If the [settings](Mainstay::from_settings) name it too, what they say comes after `configure`.
     #[cfg(feature = "breaker")]
     pub fn breaker(
         mut self,
         name: impl Into<String>,
         configure: impl FnOnce(BreakerBuilder) -> BreakerBuilder + Send + 'static,
     ) -> Self {
-        self.breakers.push((name.into(), Box::new(configure)));
+        let name = name.into();
+        #[cfg(feature = "config")]
+        if let Some((_, of_settings)) = self.named_by_settings(&name) {
+            *of_settings = Box::new(configure);
+            return self;
+        }
+        self.breakers.push((name, Box::new(configure)));
         self
+    }
+
+    /// The first one of this name is that of the settings.
+    #[cfg(feature = "config")]
+    fn named_by_settings(&mut self, name: &str) -> Option<&mut (String, Configure<BreakerBuilder>)> {
+        let is_named = self.settings.as_ref().is_some_and(|settings| settings.breakers.contains_key(name));
+        let taken = self.taken.insert(name.to_owned());
+        self.breakers.iter_mut().find(|(known, _)| is_named && taken && known == name)
     }
 
     /// A dependency that replicas share: a breaker, and a check of the same name that watches it. `check` says how much it
@@ -157,16 +217,28 @@ impl MainstayBuilder {
     /// degradation manager.
     pub fn build(self) -> Result<Mainstay, ConfigError> {
         let Self { clock, registry, .. } = self;
+        #[cfg(feature = "config")]
+        let settings = self.settings.as_ref();
         #[cfg(feature = "breaker")]
         let breakers = {
             let build = |(name, configure): (String, Configure<BreakerBuilder>)| {
-                configure(Breaker::builder(name).clock(clock.clone()).registry(&registry)).build()
+                let builder = configure(Breaker::builder(&name).clock(clock.clone()).registry(&registry));
+                #[cfg(feature = "config")]
+                let builder = match settings {
+                    Some(settings) => builder.settings(settings.breaker(&name).settings.clone()),
+                    None => builder,
+                };
+                builder.build()
             };
             self.breakers.into_iter().map(build).collect::<Result<Vec<_>, _>>()?
         };
         #[cfg(feature = "health")]
         let health = {
             let mut health = HealthManager::builder(self.service).clock(clock.clone()).registry(&registry);
+            #[cfg(feature = "config")]
+            if let Some(settings) = settings {
+                health = settings.health.apply(health);
+            }
             #[cfg(feature = "breaker")]
             for (name, configure) in self.sources {
                 if let Some(breaker) = breakers.iter().find(|breaker| breaker.name().as_str() == name) {
@@ -185,6 +257,10 @@ impl MainstayBuilder {
                 expect(unused_mut, reason = "nothing to watch")
             )]
             let mut degradation = DegradationManager::builder().clock(clock.clone());
+            #[cfg(feature = "config")]
+            if let Some(settings) = settings {
+                degradation = degradation.settings(live::levels(settings));
+            }
             #[cfg(feature = "breaker")]
             for breaker in &breakers {
                 degradation = degradation.watch(breaker);
@@ -195,6 +271,11 @@ impl MainstayBuilder {
             }
             (self.degradation)(degradation).build()?
         };
+        #[cfg(feature = "config")]
+        let live = match settings {
+            Some(settings) => Some(Live::new(settings, &breakers, &health, self.on_state_change.as_ref())?),
+            None => None,
+        };
         Ok(Mainstay {
             clock,
             registry,
@@ -204,6 +285,8 @@ impl MainstayBuilder {
             health,
             #[cfg(feature = "degrade")]
             degradation,
+            #[cfg(feature = "config")]
+            live: live.map(Arc::new),
         })
     }
 }

@@ -27,6 +27,7 @@
 //! | module | feature | what it is |
 //! | --- | --- | --- |
 //! | [`breaker`] | `breaker` (default) | circuit breakers: plain, async, tower layers, keyed sets |
+//! | [`config`] | `config` | settings from YAML and the environment, strictly read, reloaded without a restart |
 //! | [`degrade`] | `degrade` (default) | levels with their causes; modes, behaviours and partial results by level; runs on tokio |
 //! | [`health`] | `health` (default) | checks, readiness that knows what is shared, probes, graceful shutdown; runs on tokio |
 //!
@@ -36,13 +37,20 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+#[cfg(feature = "config")]
+mod live;
 mod mainstay;
+#[cfg(feature = "config")]
+mod reload;
 
 pub use crate::builder::MainstayBuilder;
 pub use crate::mainstay::Mainstay;
 #[cfg(feature = "breaker")]
 #[doc(inline)]
 pub use mainstay_breaker as breaker;
+#[cfg(feature = "config")]
+#[doc(inline)]
+pub use mainstay_config as config;
 pub use mainstay_core::{
     Classified, Classify, Clock, Condition, ConfigError, ErrorsAreFailures, ManualClock, Name, NoRuntime,
     OpenFor, Registry, StateSource, Verdict, Watch,
@@ -53,6 +61,9 @@ pub use mainstay_degrade as degrade;
 #[cfg(feature = "health")]
 #[doc(inline)]
 pub use mainstay_health as health;
+
+#[cfg(feature = "config")]
+pub use crate::reload::{Following, ReloadError, ReloadStatus, Reloader};
 
 /// What most programs need, to be imported whole.
 pub mod prelude {

@@ -3,6 +3,10 @@ use std::sync::Arc;
 
 #[cfg(feature = "breaker")]
 use mainstay_breaker::{Breaker, BreakerBuilder};
+#[cfg(feature = "config")]
+use mainstay_config::Settings;
+#[cfg(feature = "config")]
+use mainstay_core::ConfigError;
 #[cfg(any(feature = "health", feature = "degrade"))]
 use mainstay_core::NoRuntime;
 use mainstay_core::{Clock, Registry};
@@ -12,6 +16,8 @@ use mainstay_degrade::DegradationManager;
 use mainstay_health::HealthManager;
 
 use crate::MainstayBuilder;
+#[cfg(feature = "config")]
+use crate::live::Live;
 
 /// What keeps one service answering: its breakers, its health manager and its degradation manager, wired together, with one clock
 /// and one list of everything that has a name. Cheap to clone; all clones are the same.
@@ -40,12 +46,69 @@ pub struct Mainstay {
     pub(crate) health: HealthManager,
     #[cfg(feature = "degrade")]
     pub(crate) degradation: DegradationManager,
+    /// If it was made from settings.
+    #[cfg(feature = "config")]
+    pub(crate) live: Option<Arc<Live>>,
 }
 
 impl Mainstay {
     /// Begins to build one for a service of this name.
     pub fn builder(service: impl Into<String>) -> MainstayBuilder {
         MainstayBuilder::new(service)
+    }
+
+    /// Begins to build one from settings. Every breaker that they name is built, and what they say of health and degradation holds; code
+    /// adds the checks, by the names that the settings have for them. The service is called as the settings say, else as is said here.
+    ///
+    /// ```
+    /// use mainstay::Mainstay;
+    /// use mainstay::config::Loader;
+    /// use mainstay::health::Check;
+    ///
+    /// let file = "
+    /// circuit_breakers:
+    ///   redis: { max_failures: 3, timeout: 15s }
+    /// health:
+    ///   checks: { database: { critical: true, scope: shared, interval: 30s } }
+    /// ";
+    /// let loaded = Loader::new().text("mainstay.yaml", file).load()?;
+    /// let mainstay = Mainstay::from_settings("orders", loaded.settings())
+    ///     .check(Check::shared("database", || async {}))
+    ///     .build()?;
+    /// assert!(mainstay.breaker("redis").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Where code and settings speak of the same, the settings hold. A check that is named in the settings and not in code, or in code and not
+    /// in the settings, is refused by [`MainstayBuilder::build`]. A breaker with `enabled: false` only observes.
+    #[cfg(feature = "config")]
+    pub fn from_settings(service: impl Into<String>, settings: &Settings) -> MainstayBuilder {
+        MainstayBuilder::new(service).settings(settings)
+    }
+
+    /// The settings in force, if it was made from settings.
+    #[cfg(feature = "config")]
+    pub fn settings(&self) -> Option<Settings> {
+        self.live.as_ref().map(|live| live.settings())
+    }
+
+    /// Puts other settings in force while everything runs: all of them, or none. Breakers keep their state, windows and probes, checks their
+    /// results, levels their causes.
+    ///
+    /// What is only read at the start stays as it was until then: the service's name, `drain_delay`, `drain_limit`, `blocking_threads`,
+    /// `check_now_gap`, `seed`, `startup_latches`, and whether there is a degradation manager.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] for a breaker or a check that was not there at the start, for one of the program's checks that is not named, for what a part
+    /// refuses, and if this was not made [from settings](Self::from_settings). Everything is as it was then.
+    #[cfg(feature = "config")]
+    pub fn apply(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let Some(live) = &self.live else {
+            let rule = "must have been there when this was built";
+            return Err(ConfigError::new("settings", "none", rule));
+        };
+        live.apply(settings, &self.breakers, &self.health, &self.degradation)
     }
 
     /// Runs the checks and watches the inputs from now on. Does nothing if it does already.
@@ -57,6 +120,10 @@ impl Mainstay {
     pub fn start(&self) -> Result<(), NoRuntime> {
         #[cfg(feature = "health")]
         self.health.start()?;
+        #[cfg(feature = "config")]
+        if self.settings().is_some_and(|settings| !settings.degradation.enabled) {
+            return Ok(());
+        }
         #[cfg(feature = "degrade")]
         self.degradation.start()?;
         Ok(())

@@ -1,0 +1,179 @@
+//! Settings of a program that runs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mainstay_breaker::{Breaker, Control, Transition};
+use mainstay_config::Settings;
+use mainstay_core::{ConfigError, Name};
+use mainstay_degrade::{DegradationManager, ExecutionMode};
+use mainstay_health::{CheckSettings, HealthManager, Scope};
+
+/// What the program wants to be told of state changes.
+pub(crate) type Hook = Arc<dyn Fn(&Transition) + Send + Sync>;
+
+/// What a [`Mainstay`](crate::Mainstay) that was made from settings needs to take others.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// What code said of each check, below what the settings say.
+    own: BTreeMap<Name, Own>,
+    /// For each breaker, whether the hook is called.
+    hooked: BTreeMap<Name, Arc<AtomicBool>>,
+    /// The settings in force. Whoever changes them holds this.
+    settings: Mutex<Settings>,
+}
+
+/// A check as code has it.
+#[derive(Debug)]
+struct Own {
+    scope: Scope,
+    settings: CheckSettings,
+}
+
+impl Live {
+    pub(crate) fn new(
+        settings: &Settings,
+        breakers: &[Breaker],
+        health: &HealthManager,
+        hook: Option<&Hook>,
+    ) -> Result<Self, ConfigError> {
+        let mut hooked = BTreeMap::new();
+        for breaker in breakers {
+            let said = settings.breaker(breaker.name().as_str());
+            put(breaker, said.enabled);
+            let Some(hook) = hook else { continue };
+            let is_told = Arc::new(AtomicBool::new(said.on_state_change));
+            let (told, hook) = (is_told.clone(), hook.clone());
+            let subscribed = breaker.on_transition(move |transition: &Transition| {
+                if told.load(Ordering::Relaxed) {
+                    hook(transition);
+                }
+            });
+            subscribed.map_err(|error| {
+                ConfigError::new("on_state_change", error, "must be able to start a thread")
+            })?;
+            hooked.insert(breaker.name(), is_told);
+        }
+        let own = own(health);
+        same_checks(settings, &own)?;
+        let live = Self { own, hooked, settings: Mutex::new(settings.clone()) };
+        live.put_checks(settings, health)?;
+        Ok(live)
+    }
+
+    /// Puts other settings in force: all of them, or none.
+    pub(crate) fn apply(
+        &self,
+        settings: &Settings,
+        breakers: &[Breaker],
+        health: &HealthManager,
+        degradation: &DegradationManager,
+    ) -> Result<(), ConfigError> {
+        let mut current = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        // All that may be refused comes first; what is left cannot be.
+        let known = |name: &Name| breakers.iter().any(|breaker| breaker.name() == *name);
+        if let Some(new) = settings.breakers.keys().find(|name| !known(name)) {
+            let rule = "must be a breaker that was there at the start: begin anew to add one";
+            return Err(ConfigError::new(format!("circuit_breakers.{new}"), new, rule));
+        }
+        same_checks(settings, &self.own)?;
+        let levels = levels(settings);
+        levels.validate().map_err(|error| error.within("degradation"))?;
+        for breaker in breakers {
+            let said = &settings.breaker(breaker.name().as_str()).settings;
+            said.validate().map_err(|error| error.within(&format!("circuit_breakers.{}", breaker.name())))?;
+        }
+        if let Err(refused) = self.put_checks(settings, health) {
+            // These were in force already.
+            let _ = self.put_checks(&current, health);
+            return Err(refused);
+        }
+        for breaker in breakers {
+            let said = settings.breaker(breaker.name().as_str());
+            breaker.reconfigure(said.settings.clone())?;
+            put(breaker, said.enabled);
+            if let Some(told) = self.hooked.get(&breaker.name()) {
+                told.store(said.on_state_change, Ordering::Relaxed);
+            }
+        }
+        degradation.reconfigure(levels)?;
+        *current = settings.clone();
+        Ok(())
+    }
+
+    fn put_checks(&self, settings: &Settings, health: &HealthManager) -> Result<(), ConfigError> {
+        for (name, own) in &self.own {
+            let name = name.as_str();
+            let merged = settings.health.check(name).apply(own.settings.clone());
+            // One that was removed since is nobody's.
+            if health.settings(name).is_some_and(|current| *current != merged) {
+                health.reconfigure(name, merged).map_err(|error| error.within("health"))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What the settings say of levels and decisions.
+pub(crate) fn levels(settings: &Settings) -> mainstay_degrade::Settings<ExecutionMode> {
+    let said = &settings.degradation;
+    let mut levels = mainstay_degrade::Settings::with_modes(said.modes.clone());
+    levels.thresholds = said.thresholds;
+    levels.relax_after = said.relax_after;
+    levels.check_interval = said.check_interval;
+    levels.behaviors = said.behaviors.clone();
+    levels.partial = said.partial.clone();
+    levels
+}
+
+/// A breaker that is not enabled only observes. What an operator forced stays.
+fn put(breaker: &Breaker, enabled: bool) {
+    match (breaker.control(), enabled) {
+        (Control::Automatic, false) => breaker.set_control(Control::ObserveOnly),
+        (Control::ObserveOnly, true) => breaker.set_control(Control::Automatic),
+        _ => {}
+    }
+}
+
+fn own(health: &HealthManager) -> BTreeMap<Name, Own> {
+    let report = health.report();
+    let checks = report.checks().filter_map(|check| {
+        let settings = CheckSettings::clone(&*health.settings(check.name.as_str())?);
+        Some((check.name, Own { scope: check.scope, settings }))
+    });
+    checks.collect()
+}
+
+/// Each check is named in the settings and in code, and is of the same scope in both.
+fn same_checks(settings: &Settings, own: &BTreeMap<Name, Own>) -> Result<(), ConfigError> {
+    let field = |name: &Name| format!("health.checks.{name}");
+    for (name, said) in &settings.health.checks {
+        let Some(own) = own.get(name.as_str()) else {
+            let rule = format!("must be one of the program's checks: {}", names(own.keys()));
+            return Err(ConfigError::new(field(name), name, rule));
+        };
+        if let Some(scope) = said.scope
+            && scope != own.scope
+        {
+            let rule = format!("must be {}, as the program's check is", own.scope.as_str());
+            return Err(ConfigError::new(format!("{}.scope", field(name)), scope.as_str(), rule));
+        }
+    }
+    match own.keys().find(|name| !settings.health.checks.contains_key(name.as_str())) {
+        Some(name) => {
+            let rule = "must be named in the settings, as every check of the program's";
+            Err(ConfigError::new(field(name), "nothing", rule))
+        }
+        None => Ok(()),
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a Name>) -> String {
+    let names: Vec<_> = names.map(Name::as_str).collect();
+    if names.is_empty() { "it has none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,331 @@
+//! A program made from settings, and other settings while it runs.
+#![cfg(all(feature = "config", feature = "tokio"))]
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mainstay::breaker::{Breaker, Control, OpenFor, State};
+use mainstay::config::{Environment, Loaded, Loader};
+use mainstay::degrade::{Behavior, Level};
+use mainstay::health::{Check, Status};
+use mainstay::{Clock, Mainstay, MainstayBuilder, ReloadError, Reloader};
+
+fn load(text: &str) -> Loaded {
+    Loader::new().text("mainstay.yaml", text).load().unwrap()
+}
+
+const FILE: &str = "
+circuit_breakers:
+  redis: { max_failures: 3, timeout: 15s }
+  llm: { trip: [{ failure_rate: 0.5, over: { calls: 20 } }], open_for: { fixed: 5s } }
+health:
+  service: orders
+  checks:
+    database: { critical: true, scope: shared, interval: 30s, timeout: 5s }
+degradation:
+  relax_after: 10s
+  fallback_behaviors: { search: { when_down: { redis: skip } } }
+";
+
+fn builder(text: &str) -> MainstayBuilder {
+    Mainstay::from_settings("unnamed", load(text).settings())
+        .clock(Clock::tokio())
+        .check(Check::shared("database", || async {}))
+}
+
+fn redis(mainstay: &Mainstay) -> Breaker {
+    mainstay.breaker("redis").unwrap()
+}
+
+fn fail(breaker: &Breaker, times: u32) {
+    for _ in 0..times {
+        let _ = breaker.call(|| Err::<(), _>("connection refused"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_file_names_is_built_and_is_as_it_says() {
+    let mainstay = builder(FILE).build().unwrap();
+    mainstay.start().unwrap();
+    assert_eq!(mainstay.health().report().service().as_str(), "orders");
+    let check = mainstay.health().settings("database").unwrap();
+    assert_eq!((check.critical, check.interval), (true, Duration::from_secs(30)));
+    fail(&redis(&mainstay), 3);
+    assert_eq!(redis(&mainstay).state(), State::Open);
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(15)));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(mainstay.degradation().behavior("search").behavior, Behavior::Skip);
+    // The open time, and the ten seconds that the level is held.
+    tokio::time::sleep(Duration::from_millis(25_100)).await;
+    assert_eq!(mainstay.degradation().level(), Level::None);
+}
+
+#[test]
+fn a_check_that_is_only_in_the_file_or_only_in_code_is_refused_by_name() {
+    let only_in_file = Mainstay::from_settings("orders", load(FILE).settings()).build().unwrap_err();
+    assert_eq!(
+        only_in_file.to_string(),
+        "health.checks.database: database is refused: must be one of the program's checks: it has none"
+    );
+    let only_in_code = builder(FILE).check(Check::internal("queue", || async {})).build().unwrap_err();
+    assert_eq!(
+        only_in_code.to_string(),
+        "health.checks.queue: nothing is refused: must be named in the settings, as every check of the program's"
+    );
+    let other_scope = Mainstay::from_settings("orders", load(FILE).settings())
+        .check(Check::internal("database", || async {}))
+        .build();
+    assert_eq!(other_scope.unwrap_err().field, "health.checks.database.scope");
+}
+
+#[test]
+fn a_breaker_that_code_and_file_name_is_one_and_the_file_decides() {
+    let in_code =
+        builder(FILE).breaker("redis", |redis| redis.open_for(OpenFor::fixed(Duration::from_secs(1))));
+    let mainstay = in_code.build().unwrap();
+    assert_eq!(mainstay.breakers().len(), 2);
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(15)));
+    let twice = builder(FILE).breaker("redis", |redis| redis).breaker("redis", |redis| redis).build();
+    assert_eq!(twice.unwrap_err().field, "name");
+}
+
+#[test]
+fn a_breaker_that_is_not_enabled_only_observes_and_an_operators_hand_is_stronger() {
+    let off = FILE.replace("redis: { ", "redis: { enabled: false, ");
+    let mainstay = builder(&off).build().unwrap();
+    fail(&redis(&mainstay), 10);
+    assert!(redis(&mainstay).call(|| Ok::<_, ()>(())).is_ok(), "it only observes");
+    mainstay.apply(load(FILE).settings()).unwrap();
+    assert_eq!(redis(&mainstay).control(), Control::Automatic);
+    redis(&mainstay).set_control(Control::ForcedOpen);
+    mainstay.apply(load(&off).settings()).unwrap();
+    assert_eq!(redis(&mainstay).control(), Control::ForcedOpen);
+}
+
+#[test]
+fn the_programs_hook_hears_of_the_breakers_whose_settings_say_so() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let quiet = FILE.replace("redis: { ", "redis: { on_state_change: false, ");
+    let mainstay = builder(&quiet)
+        .on_state_change(move |transition| {
+            told.send((transition.name.as_str().to_owned(), transition.to)).unwrap()
+        })
+        .build()
+        .unwrap();
+    redis(&mainstay).trip();
+    mainstay.breaker("llm").unwrap().trip();
+    assert_eq!(heard.recv_timeout(Duration::from_secs(5)).unwrap(), ("llm".to_owned(), State::Open));
+    mainstay.apply(load(FILE).settings()).unwrap();
+    redis(&mainstay).reset();
+    assert_eq!(heard.recv_timeout(Duration::from_secs(5)).unwrap(), ("redis".to_owned(), State::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_settings_keep_the_state_of_everything() {
+    let mainstay = builder(FILE).build().unwrap();
+    mainstay.start().unwrap();
+    fail(&redis(&mainstay), 3);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let (before, level) = (redis(&mainstay).snapshot(), mainstay.degradation().assessment());
+    let other = FILE.replace("timeout: 15s", "timeout: 40s").replace("interval: 30s", "interval: 20s");
+    mainstay.apply(load(&other).settings()).unwrap();
+    let after = redis(&mainstay).snapshot();
+    assert_eq!((after.state, after.epoch), (State::Open, before.epoch));
+    assert_eq!(mainstay.degradation().assessment().causes, level.causes);
+    assert_eq!(mainstay.health().settings("database").unwrap().interval, Duration::from_secs(20));
+    assert_eq!(mainstay.health().report().check("database").unwrap().status, Status::Healthy);
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let mainstay = builder(FILE).build().unwrap();
+    let changed = FILE.replace("timeout: 15s", "timeout: 40s");
+    for (wrong, field) in [
+        (changed.clone() + "  after: no\n", ""),
+        (changed.replace("  llm:", "  new: { max_failures: 1 }\n  llm:"), "circuit_breakers.new"),
+        (changed.replace("database: {", "other: {"), "health.checks.other"),
+        (changed.replace("scope: shared", "scope: exclusive"), "health.checks.database.scope"),
+    ] {
+        match Loader::new().text("mainstay.yaml", &wrong).load() {
+            Ok(loaded) => assert_eq!(mainstay.apply(loaded.settings()).unwrap_err().field, field),
+            Err(_) => assert_eq!(field, ""),
+        }
+        assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(15)));
+    }
+    let not_from_settings = Mainstay::builder("orders").build().unwrap();
+    assert_eq!(not_from_settings.apply(load(FILE).settings()).unwrap_err().field, "settings");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_keeps_its_probes() {
+    let mainstay = builder(FILE).build().unwrap();
+    let redis = redis(&mainstay);
+    fail(&redis, 3);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let probe = redis.try_acquire().unwrap();
+    mainstay.apply(load(&FILE.replace("max_failures: 3", "max_failures: 4")).settings()).unwrap();
+    assert_eq!(redis.snapshot().state, State::HalfOpen);
+    probe.success();
+    redis.try_acquire().unwrap().success();
+    assert_eq!(redis.state(), State::Closed, "the probe of before counted");
+}
+
+#[test]
+fn a_hundred_reloads_a_second_lose_no_verdict_and_are_never_mixed() {
+    let pair = [
+        FILE.replace("max_failures: 3, timeout: 15s", "max_failures: 1000000, timeout: 15s"),
+        FILE.replace("max_failures: 3, timeout: 15s", "max_failures: 2000000, timeout: 30s"),
+    ];
+    let loaded = pair.each_ref().map(|text| load(text));
+    let mainstay = builder(&pair[0]).build().unwrap();
+    let expected = loaded.each_ref().map(|loaded| loaded.settings().breaker("redis").settings.clone());
+    let (done, calls) = (AtomicBool::new(false), AtomicU64::new(0));
+    let breaker = redis(&mainstay);
+    let epoch = breaker.snapshot().epoch;
+    std::thread::scope(|scope| {
+        for task in 0..8 {
+            let (done, calls, breaker, expected) = (&done, &calls, breaker.clone(), &expected);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let verdict = breaker.call(|| if task % 2 == 0 { Ok(()) } else { Err(()) });
+                    assert!(verdict.is_ok() == (task % 2 == 0));
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    let settings = breaker.settings();
+                    assert!(expected.contains(&settings), "mixed: {settings:?}");
+                }
+            });
+        }
+        let began = std::time::Instant::now();
+        let mut reloads = 0;
+        while began.elapsed() < Duration::from_secs(1) || reloads < 100 {
+            mainstay.apply(loaded[reloads % 2].settings()).unwrap();
+            reloads += 1;
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let after = breaker.snapshot();
+    assert_eq!(after.totals.success + after.totals.failure, calls.into_inner());
+    assert_eq!((after.state, after.epoch), (State::Closed, epoch));
+}
+
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    fn new(text: &str) -> Self {
+        let files = Self { directory: tempfile::tempdir().unwrap() };
+        files.write(text);
+        files
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("mainstay.yaml")
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.path(), text).unwrap();
+    }
+
+    fn start(&self) -> (Mainstay, Reloader) {
+        let loader = Loader::new().file(self.path()).environment(Environment::new());
+        let loaded = loader.load().unwrap();
+        let mainstay = Mainstay::from_settings("orders", loaded.settings())
+            .check(Check::shared("database", || async {}))
+            .build()
+            .unwrap();
+        let reloader = Reloader::new(&mainstay, loader, loaded).unwrap();
+        (mainstay, reloader)
+    }
+}
+
+/// Waits for the next reload, for a second at most.
+async fn reloaded(watch: &mut mainstay::Watch) {
+    tokio::time::timeout(Duration::from_secs(1), watch.changed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_rewritten_is_in_force_within_a_second_and_what_is_wrong_is_told_until_it_is_mended() {
+    let files = Files::new(FILE);
+    let (mainstay, reloader) = files.start();
+    mainstay.start().unwrap();
+    let _following = reloader.follow().unwrap();
+    let mut watch = reloader.watch();
+    let first = reloader.status().fingerprint;
+
+    files.write(&FILE.replace("timeout: 15s", "timeout: 40s"));
+    reloaded(&mut watch).await;
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
+    assert_ne!(reloader.status().fingerprint, first);
+
+    files.write(&FILE.replace("timeout: 15s", "timeout: soon"));
+    reloaded(&mut watch).await;
+    let status = reloader.status();
+    assert!(matches!(&*status.wrong.unwrap(), ReloadError::Settings(errors) if errors.iter().count() == 1));
+    assert_eq!((status.reloads, status.refused), (1, 1));
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
+    let mut reports = mainstay.health().subscribe();
+    while mainstay.health().report().check("settings").unwrap().status != Status::Degraded {
+        reports.changed().await;
+    }
+    assert!(mainstay.health().is_ready() || mainstay.health().report().check("settings").is_some());
+    assert_eq!(mainstay.degradation().level(), Level::None, "a file that is wrong degrades nobody's answers");
+
+    fs::remove_file(files.path()).unwrap();
+    reloaded(&mut watch).await;
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)), "gone");
+
+    files.write(FILE);
+    reloaded(&mut watch).await;
+    assert!(reloader.status().wrong.is_none());
+    assert_eq!(reloader.status().fingerprint, first);
+    while mainstay.health().report().check("settings").unwrap().status != Status::Healthy {
+        reports.changed().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_that_kubernetes_swaps_is_followed() {
+    use std::os::unix::fs::symlink;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for (version, text) in [("..v1", FILE.to_owned()), ("..v2", FILE.replace("timeout: 15s", "timeout: 40s"))]
+    {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(at(version).join("mainstay.yaml"), text).unwrap();
+    }
+    symlink("..v1", at("..data")).unwrap();
+    symlink("..data/mainstay.yaml", at("mainstay.yaml")).unwrap();
+    let files = Files { directory };
+    let (mainstay, reloader) = files.start();
+    let _following = reloader.follow().unwrap();
+    let mut watch = reloader.watch();
+    let at = |name: &str| files.directory.path().join(name);
+    symlink("..v2", at("..data_tmp")).unwrap();
+    fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    reloaded(&mut watch).await;
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
+}
+
+#[test]
+fn a_reload_by_hand_says_what_changed_and_what_is_wrong() {
+    let files = Files::new(FILE);
+    let (_mainstay, reloader) = files.start();
+    assert!(reloader.reload().unwrap().is_empty());
+    files.write(&FILE.replace("max_failures: 3", "max_failures: 4"));
+    let changes: Vec<String> = reloader.reload().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(changes, ["circuit_breakers.redis.trip[0].consecutive_failures: 3 -> 4"]);
+    files.write(&FILE.replace("redis: {", "radis: {"));
+    let wrong = reloader.reload().unwrap_err();
+    assert_eq!(
+        wrong.to_string(),
+        "circuit_breakers.radis: radis is refused: must be a breaker that was there at the start: begin anew to add one"
+    );
+    assert!(Arc::ptr_eq(&wrong, &reloader.status().wrong.unwrap()));
+    assert!(reloader.follow().is_err(), "there is no runtime here");
+}
