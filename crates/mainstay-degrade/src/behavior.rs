@@ -42,9 +42,11 @@ pub struct BehaviorRules {
 #[derive(Clone, Debug, Default)]
 struct Operation {
     rules: Vec<Rule>,
-    /// Whether it says so when it proceeds although something is wrong.
-    warns: bool,
+    /// Said to proceed, and whether it says so when something is wrong.
+    proceeds: Option<Warns>,
 }
+
+type Warns = bool;
 
 #[derive(Clone, Copy, Debug)]
 struct Rule {
@@ -133,7 +135,8 @@ impl BehaviorRules {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for names that are no names, and for a rule that does nothing.
+    /// A [`ConfigError`] for names that are no names, for a rule that does nothing, and for one that contradicts another: a second one for the
+    /// same dependency, or an operation that always proceeds.
     pub fn when_down(
         self,
         operation: &str,
@@ -149,7 +152,8 @@ impl BehaviorRules {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for a name that is none, for the level none, and for a rule that does nothing.
+    /// A [`ConfigError`] for a name that is none, for the level none, for a rule that does nothing, and for one that contradicts another: a
+    /// second one for the same level, a weaker one at a worse level, or an operation that always proceeds.
     pub fn at(self, operation: &str, level: Level, behavior: Behavior) -> Result<Self, ConfigError> {
         let field = format!("behaviors.{operation}.at");
         if level == Level::None {
@@ -162,11 +166,9 @@ impl BehaviorRules {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for a name that is none.
-    pub fn proceeds(mut self, operation: &str) -> Result<Self, ConfigError> {
-        let operation = Name::new(operation).map_err(|error| error.within("behaviors"))?;
-        self.operations.entry(operation).or_default();
-        Ok(self)
+    /// A [`ConfigError`] for a name that is none, and for an operation that has rules.
+    pub fn proceeds(self, operation: &str) -> Result<Self, ConfigError> {
+        self.always(operation, false)
     }
 
     /// An operation that always proceeds, and whose decision says so while something is wrong: see
@@ -174,10 +176,19 @@ impl BehaviorRules {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for a name that is none.
-    pub fn proceeds_with_warning(mut self, operation: &str) -> Result<Self, ConfigError> {
-        let operation = Name::new(operation).map_err(|error| error.within("behaviors"))?;
-        self.operations.entry(operation).or_default().warns = true;
+    /// A [`ConfigError`] for a name that is none, and for an operation that has rules.
+    pub fn proceeds_with_warning(self, operation: &str) -> Result<Self, ConfigError> {
+        self.always(operation, true)
+    }
+
+    fn always(mut self, operation: &str, warns: Warns) -> Result<Self, ConfigError> {
+        let name = Name::new(operation).map_err(|error| error.within("behaviors"))?;
+        let operation = self.operations.entry(name).or_default();
+        if !operation.rules.is_empty() {
+            let rule = "must not be said of an operation that has rules";
+            return Err(ConfigError::new(format!("behaviors.{name}"), Behavior::Proceed, rule));
+        }
+        operation.proceeds = Some(warns);
         Ok(self)
     }
 
@@ -196,7 +207,29 @@ impl BehaviorRules {
                 "must be stronger than what it would do without a rule",
             ));
         }
-        self.operations.entry(operation).or_default().rules.push(Rule { when, behavior });
+        let known = self.operations.entry(operation).or_default();
+        let refuse = |rule: String| Err(ConfigError::new(field, behavior, rule));
+        if known.proceeds.is_some() {
+            return refuse("must not be said of an operation that always proceeds".to_owned());
+        }
+        for other in &known.rules {
+            match (other.when, when) {
+                (When::Down(one), When::Down(other)) if one == other => {
+                    return refuse(format!("must be said once for {one}"));
+                }
+                (When::At(one), When::At(other)) if one == other => {
+                    return refuse(format!("must be said once for {one}"));
+                }
+                (When::At(better), When::At(worse)) if better < worse && behavior < other.behavior => {
+                    return refuse(format!("must not be weaker than at level {better}"));
+                }
+                (When::At(worse), When::At(better)) if better < worse && behavior > other.behavior => {
+                    return refuse(format!("must not be stronger than at level {worse}"));
+                }
+                _ => {}
+            }
+        }
+        known.rules.push(Rule { when, behavior });
         Ok(self)
     }
 
@@ -247,7 +280,7 @@ impl BehaviorRules {
                 (decision.behavior, decision.reason) = (rule.behavior, reason);
             }
         }
-        if decision.reason.is_none() && operation.warns && level > Level::None {
+        if decision.reason.is_none() && operation.proceeds == Some(true) && level > Level::None {
             decision.reason = Some(BehaviorReason::Level(level, assessment.worst().cloned()));
         }
         decision

@@ -1,26 +1,29 @@
+use std::any::Any;
 use std::fmt;
+#[cfg(feature = "metrics")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 #[cfg(feature = "metrics")]
 use mainstay_core::Condition;
-use mainstay_core::{Bell, Clock, Name, StateSource, Weight, panics};
+use mainstay_core::{Bell, Clock, Kind, Name, Registered, StateSource, Weight, panics};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::books::column;
 use crate::easing::Eases;
-use crate::judge::{Figures, Judge, Judgement, SignalFigure};
-use crate::signal::Peak;
+use crate::inputs::{Listened, Watched};
+use crate::judge::{Figures, Judge, Judgement};
 use crate::stats::Counts;
 use crate::{Assessment, Cause, DownDependency, Level, Observer, Reason, Signal, Thresholds, What};
 
 /// Where all inputs meet: the judge behind one lock, and what is published of it.
 pub(crate) struct Board {
+    pub(crate) name: Name,
     pub(crate) clock: Clock,
     sources: Vec<Watched>,
     /// How many looks were begun.
@@ -42,23 +45,12 @@ pub(crate) struct Board {
 #[cfg(feature = "metrics")]
 const MOST_SEEN: usize = 1_000;
 
-/// A signal, its name, and what it was between two looks.
-pub(crate) struct Listened {
-    name: Name,
-    pub(crate) signal: Signal,
-    peak: Arc<Peak>,
-}
-
-/// A source, and what it named last.
-struct Watched {
-    source: Arc<dyn StateSource>,
-    named: Mutex<Vec<(Name, Weight)>>,
-}
-
 struct State {
     /// The longest time between two looks at what cannot be watched.
     check_interval: Duration,
     judge: Judge,
+    /// The next assessment is another one, whatever the inputs say.
+    is_new: bool,
     eases: Eases,
     /// Which look was the latest to be judged by.
     look: u64,
@@ -82,6 +74,7 @@ struct Pin {
 
 impl Board {
     pub(crate) fn new(
+        name: Name,
         clock: Clock,
         sources: Vec<Arc<dyn StateSource>>,
         signals: Vec<(Name, Signal)>,
@@ -101,6 +94,7 @@ impl Board {
         let state = State {
             check_interval,
             judge,
+            is_new: false,
             eases: Eases::default(),
             look: 0,
             down: Vec::new(),
@@ -111,6 +105,7 @@ impl Board {
             tasks: Vec::new(),
         };
         Arc::new(Self {
+            name,
             traffic: Observer::new(clock.clone(), &state.judge.thresholds),
             clock,
             sources: sources.into_iter().map(Watched::new).collect(),
@@ -135,6 +130,12 @@ impl Board {
     pub(crate) fn well(&self) -> Option<u64> {
         let word = self.word.load(Ordering::Acquire);
         (word & 3 == 0).then_some(word >> 2)
+    }
+
+    /// The assessment, for as long as a decision takes.
+    #[inline]
+    pub(crate) fn peek(&self) -> Guard<Arc<Assessment>> {
+        self.assessment.load()
     }
 
     pub(crate) fn assessment(&self) -> Arc<Assessment> {
@@ -169,8 +170,10 @@ impl Board {
                 })
                 .collect();
             #[cfg(feature = "metrics")]
-            if state.seen.len() < MOST_SEEN {
-                state.seen.extend(down.iter().copied());
+            for seen in &down {
+                if state.seen.len() < MOST_SEEN {
+                    state.seen.insert(*seen);
+                }
             }
             // The peak before the value, because that is how they are set.
             let peaks: Vec<f64> = self.signals.iter().map(|listened| listened.peak.take()).collect();
@@ -199,6 +202,8 @@ impl Board {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             (state.judge.thresholds, state.judge.relax_after) = (thresholds, relax_after);
             state.check_interval = check_interval;
+            // Decisions by one number are the same.
+            state.is_new = true;
             self.traffic.limit(&thresholds);
         }
         self.look();
@@ -247,7 +252,8 @@ impl Board {
         let easing = state.eases.follow(&causes, figures.bad_now, now, relax_after);
         next = next.min(state.eases.next_change(relax_after).unwrap_or(Duration::MAX));
         let before = self.assessment.load();
-        let differs = before.level != level
+        let differs = std::mem::take(&mut state.is_new)
+            || before.level != level
             || before.causes != causes
             || before.down != state.down
             || before.easing != easing;
@@ -302,6 +308,10 @@ impl Board {
             return;
         }
         state.tasks.clear();
+        // What signals were while nobody looked is not dated.
+        for listened in &self.signals {
+            listened.peak.take();
+        }
         let keeper = runtime.spawn(crate::watch::keep(self.clone()));
         state.tasks.push(keeper.abort_handle());
         let traffic = runtime.spawn(crate::watch::traffic(self.clone(), self.traffic.watch()));
@@ -325,35 +335,22 @@ impl Board {
     }
 }
 
-impl Listened {
-    fn new((name, signal): (Name, Signal)) -> Self {
-        let peak = signal.peak();
-        Self { name, signal, peak }
+impl Registered for Board {
+    fn name(&self) -> Name {
+        self.name
     }
 
-    fn figure(&self) -> SignalFigure {
-        self.signal.figure(self.name)
-    }
-}
-
-impl Watched {
-    fn new(source: Arc<dyn StateSource>) -> Self {
-        Self { source, named: Mutex::default() }
+    fn kind(&self) -> Kind {
+        Kind::Level
     }
 
-    /// What the source says is down. One that panics has said nothing new.
-    fn look(&self) -> Vec<(Name, Weight)> {
-        let asked = catch_unwind(AssertUnwindSafe(|| {
-            let mut named = Vec::new();
-            self.source.poll();
-            self.source.down(&mut |name, weight| named.push((name, weight)));
-            named
-        }));
-        let mut last = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(named) = asked {
-            last.clone_from(&named);
-        }
-        last.clone()
+    /// None: a level has more to say than up or down.
+    fn source(self: Arc<Self>) -> Option<Arc<dyn StateSource>> {
+        None
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
     }
 }
 

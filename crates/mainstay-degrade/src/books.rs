@@ -139,7 +139,7 @@ impl Books {
 impl PartialBook {
     /// Counts what is less than a whole answer.
     pub(crate) fn note(&self, decision: &PartialDecision) {
-        if !decision.accept || decision.share < 1.0 {
+        if !decision.accept || decision.failed > 0 {
             let reason =
                 decision.reason.as_ref().map_or(Reason::DependencyFailure, |cause| cause.what.reason());
             self.0.add(0, column(reason) * 2 + usize::from(decision.accept));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Assessment, Cause, Level, What};
+use crate::{Assessment, Cause, Level, What, exact};
 
 /// How much is shed because of the traffic, where that is more than the level says: while the share of the level is not enough, and when
 /// the traffic gets better and what was shed comes back, little by little, so that what returns is not what makes it worse again.
@@ -40,6 +40,10 @@ pub(crate) struct Eases {
     evidence: Duration,
     /// When more was shed than before.
     rose: Duration,
+    /// Shedding more did not help, and is not tried again before.
+    useless_until: Duration,
+    /// While an operator pins the level: what would be shed without that, and what is.
+    pinned: Option<(f64, f64)>,
 }
 
 /// What is shed helps after this time, if it does.
@@ -61,79 +65,112 @@ impl Eases {
         now: Duration,
         relax_after: [Duration; 3],
     ) -> Option<Easing> {
-        let traffic = || causes.iter().filter(|cause| is_traffic(cause));
+        let traffic = causes.iter().filter(|cause| is_traffic(cause)).map(|cause| cause.level).max();
         let shed = self.easing.map_or(self.made, |easing| easing.pressure(now));
-        let before = self.made;
-        self.made = number(traffic().map(|cause| cause.level).max().unwrap_or_default());
-        // An operator's word is absolute.
-        if causes.iter().any(|cause| cause.what == What::Pinned) {
-            self.easing = None;
+        let before = std::mem::replace(&mut self.made, number(traffic.unwrap_or_default()));
+        self.easing = self.next(causes, bad_now, now, relax_after, shed, before);
+        self.easing
+    }
+
+    fn next(
+        &mut self,
+        causes: &[Cause],
+        bad_now: Level,
+        now: Duration,
+        relax_after: [Duration; 3],
+        shed: f64,
+        before: f64,
+    ) -> Option<Easing> {
+        // An operator's word is absolute, while it lasts.
+        if let Some(pin) = causes.iter().find(|cause| cause.what == What::Pinned) {
+            let without = self.pinned.map_or(shed, |(without, _)| without).max(self.made);
+            self.pinned = Some((without, number(pin.level)));
             return None;
+        }
+        if let Some((without, pinned)) = self.pinned.take() {
+            let from = without.min(pinned);
+            (self.top, self.began, self.rose) = (from, now, now);
+            return (from > self.made).then(|| self.grows(from, now, relax_after));
         }
         let pressure = shed.max(self.made);
         if pressure > shed {
             self.rose = now;
         }
         let is_growing = self.easing.is_some_and(|easing| easing.over.is_some());
-        let more = self.more(pressure, bad_now, now);
-        if more > pressure && !is_growing {
+        if !is_growing && let Some(other) = self.other_share(pressure, bad_now, now, relax_after) {
             if self.easing.is_none() {
                 self.began = now;
             }
-            (self.top, self.evidence, self.rose) = (more, now, now);
-            return self.stop_at(more, now);
+            (self.top, self.evidence, self.rose) = (other, now, now);
+            return (other > self.made).then(|| self.stops(other, now));
         }
         if pressure <= self.made {
-            self.easing = None;
             return None;
         }
         if self.easing.is_none() {
             (self.top, self.began) = (pressure, now);
         }
-        let is_new = |cause: &&Cause| cause.since > self.began;
-        let stands =
-            bad_now > Level::None || traffic().filter(is_new).any(|cause| cause.over_since.is_none());
-        let last = traffic().filter(is_new).filter_map(|cause| cause.over_since).max();
+        let is_new = |cause: &&Cause| is_traffic(cause) && cause.since >= self.began;
+        let is_worse = number(bad_now) > self.made;
+        let stands = is_worse || causes.iter().filter(is_new).any(|cause| cause.over_since.is_none());
+        let last = causes.iter().filter(is_new).filter_map(|cause| cause.over_since).max();
         self.evidence = if stands { now } else { self.evidence.max(last.unwrap_or_default()) };
-        let is_stopped = self.easing.is_some_and(|easing| easing.over.is_none());
-        if stands {
-            let goes_on_badly = bad_now > Level::None && now >= self.rose.saturating_add(HELPS_AFTER);
-            if !is_stopped || goes_on_badly {
+        match self.easing {
+            Some(easing) if stands && easing.over.is_none() && !(is_worse && self.had_time(now)) => {
+                Some(easing)
+            }
+            _ if stands => {
                 let from = pressure + (self.top - pressure) * GIVEN_BACK;
                 if from > pressure {
                     self.rose = now;
                 }
-                return self.stop_at(from, now);
+                Some(self.stops(from, now))
             }
-            return self.easing;
-        }
-        let time = held(pressure, relax_after);
-        let goes_on = match self.easing {
-            None => true,
-            Some(_) if is_stopped => now >= self.evidence.saturating_add(time),
+            Some(easing)
+                if easing.over.is_none()
+                    && now < self.evidence.saturating_add(held(pressure, relax_after)) =>
+            {
+                Some(easing)
+            }
+            Some(easing) if easing.over.is_some() && before == self.made => Some(easing),
             // With another end, it begins anew from where it is.
-            Some(_) => before != self.made,
-        };
-        if goes_on {
-            self.easing = Some(Easing { from: pressure, to: self.made, since: now, over: Some(time) });
+            _ => Some(self.grows(pressure, now, relax_after)),
         }
-        self.easing
     }
 
     /// The level sheds its share. More is needed if the last moments are worse than the window, or still bad although what is shed had
-    /// the time to help: else a level whose share is too small would go on for ever.
-    fn more(&self, pressure: f64, bad_now: Level, now: Duration) -> f64 {
-        if pressure == 0.0 {
-            return 0.0;
+    /// the time to help: else a level whose share is too small would go on for ever. If even all of it did not help, requests do not
+    /// fail because there are too many, and no more is shed than the last moments ask for.
+    fn other_share(
+        &mut self,
+        pressure: f64,
+        bad_now: Level,
+        now: Duration,
+        relax_after: [Duration; 3],
+    ) -> Option<f64> {
+        if pressure == 0.0 || now < self.useless_until {
+            return None;
         }
-        let had_time = now >= self.rose.saturating_add(HELPS_AFTER);
-        let step = if had_time && bad_now >= Level::Moderate { STEP } else { 0.0 };
-        (pressure + step).min(MOST).max(number(bad_now))
+        let asked = number(bad_now).max(self.made);
+        let is_still_bad = bad_now >= Level::Moderate && self.had_time(now);
+        if is_still_bad && pressure >= MOST {
+            self.useless_until = now.saturating_add(held(MOST, relax_after));
+            return (asked < pressure).then_some(asked);
+        }
+        let more = if is_still_bad { (pressure + STEP).min(MOST) } else { pressure };
+        Some(more.max(asked)).filter(|more| *more > pressure)
     }
 
-    fn stop_at(&mut self, from: f64, now: Duration) -> Option<Easing> {
-        self.easing = Some(Easing { from, to: self.made, since: now, over: None });
-        self.easing
+    fn had_time(&self, now: Duration) -> bool {
+        now >= self.rose.saturating_add(HELPS_AFTER)
+    }
+
+    fn stops(&self, from: f64, now: Duration) -> Easing {
+        Easing { from: exact::round(from), to: self.made, since: now, over: None }
+    }
+
+    fn grows(&self, from: f64, now: Duration, relax_after: [Duration; 3]) -> Easing {
+        Easing { from: exact::round(from), to: self.made, since: now, over: Some(held(from, relax_after)) }
     }
 
     /// When it changes by time: what was stopped goes on, or all is back.

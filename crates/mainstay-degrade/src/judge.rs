@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use mainstay_core::Name;
 
-use crate::{Cause, DownDependency, Level, Thresholds, TrafficFigures, What};
+use crate::{Cause, DownDependency, Level, Thresholds, TrafficFigures, What, exact};
 
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
@@ -121,8 +121,8 @@ impl Judge {
                 let cause = Cause {
                     level,
                     what,
-                    figure,
-                    threshold,
+                    figure: exact::round(figure),
+                    threshold: exact::round(threshold),
                     by: by.to_vec(),
                     since: Duration::ZERO,
                     over_since: None,

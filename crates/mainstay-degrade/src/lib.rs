@@ -35,7 +35,9 @@ mod board;
 mod books;
 mod cause;
 mod easing;
+mod exact;
 mod gather;
+mod inputs;
 mod judge;
 #[cfg(feature = "tower")]
 mod layers;

@@ -1,11 +1,13 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mainstay_core::{Clock, ConfigError, NoRuntime, StateSource, Verdict, Watch, check_duration};
 #[cfg(feature = "metrics")]
-use mainstay_core::{Name, Weight};
+use mainstay_core::Weight;
+use mainstay_core::{
+    Clock, ConfigError, Name, NoRuntime, Registry, StateSource, Verdict, Watch, check_duration,
+};
 use tokio::runtime::Handle;
 
 use crate::board::Board;
@@ -49,6 +51,8 @@ struct Owner<M: Mode> {
     board: Arc<Board>,
     runtime: Option<Handle>,
     settings: ArcSwap<Settings<M>>,
+    /// Held by who changes the settings.
+    turn: Mutex<()>,
     books: Books,
 }
 
@@ -57,6 +61,8 @@ struct Owner<M: Mode> {
 pub struct DegradationManagerBuilder<M: Mode = ExecutionMode> {
     sources: Vec<Arc<dyn StateSource>>,
     signals: Vec<Signal>,
+    name: String,
+    registry: Option<Registry>,
     clock: Clock,
     runtime: Option<Handle>,
     settings: Settings<M>,
@@ -112,6 +118,18 @@ impl<M: Mode> DegradationManagerBuilder<M> {
         self
     }
 
+    /// What it is called where it is listed, such as the service's name. Default: `degradation`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Lists the manager's level. Default: it is not listed.
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = Some(registry.clone());
+        self
+    }
+
     /// Where time comes from. Default: the monotonic clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -126,10 +144,10 @@ impl<M: Mode> DegradationManagerBuilder<M> {
 
     /// A ladder of modes of your own, and its rules. Default: [`ModeRules::seed`].
     pub fn modes<N: Mode>(self, modes: ModeRules<N>) -> DegradationManagerBuilder<N> {
-        let Self { sources, signals, clock, runtime, settings } = self;
+        let Self { sources, signals, name, registry, clock, runtime, settings } = self;
         let Settings { thresholds, relax_after, check_interval, behaviors, partial, .. } = settings;
         let settings = Settings { thresholds, relax_after, check_interval, modes, behaviors, partial };
-        DegradationManagerBuilder { sources, signals, clock, runtime, settings }
+        DegradationManagerBuilder { sources, signals, name, registry, clock, runtime, settings }
     }
 
     /// All settings at once.
@@ -154,7 +172,8 @@ impl<M: Mode> DegradationManagerBuilder<M> {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] for the first setting that breaks its documented rule, and for two signals of one name.
+    /// A [`ConfigError`] for the first setting that breaks its documented rule, for two signals of one name, and for a name that is none or is
+    /// another level's in the registry.
     pub fn build(self) -> Result<DegradationManager<M>, ConfigError> {
         self.settings.validate()?;
         let mut signals = Vec::with_capacity(self.signals.len());
@@ -166,12 +185,18 @@ impl<M: Mode> DegradationManagerBuilder<M> {
             }
             signals.push((name, signal));
         }
-        let Self { sources, clock, runtime, settings, .. } = self;
+        let Self { sources, registry, clock, runtime, settings, .. } = self;
+        let name = Name::new(&self.name)?;
         let books = Books::new(&settings);
         let judge = Judge::new(settings.thresholds, settings.relax_after);
-        let board = Board::new(clock, sources, signals, judge, settings.check_interval);
+        let board = Board::new(name, clock, sources, signals, judge, settings.check_interval);
+        if let Some(registry) = registry {
+            registry.register(&board)?;
+        }
         let settings = ArcSwap::from_pointee(settings);
-        Ok(DegradationManager { owner: Arc::new(Owner { board, runtime, settings, books }) })
+        Ok(DegradationManager {
+            owner: Arc::new(Owner { board, runtime, settings, turn: Mutex::default(), books }),
+        })
     }
 }
 
@@ -193,10 +218,21 @@ impl DegradationManager {
         DegradationManagerBuilder {
             sources: Vec::new(),
             signals: Vec::new(),
+            name: "degradation".to_owned(),
+            registry: None,
             clock: Clock::monotonic(),
             runtime: None,
             settings: Settings::default(),
         }
+    }
+}
+
+impl Assessment {
+    /// The assessment of every manager that is listed in a registry, with the manager's name, in the order in which they were built.
+    pub fn all(registry: &Registry) -> Vec<(Name, Arc<Self>)> {
+        let boards =
+            registry.list().into_iter().filter_map(|entry| entry.into_any().downcast::<Board>().ok());
+        boards.map(|board| (board.name, board.assessment())).collect()
     }
 }
 
@@ -230,12 +266,18 @@ impl<M: Mode> DegradationManager<M> {
         self.owner.board.assessment()
     }
 
+    /// What it is called.
+    pub fn name(&self) -> Name {
+        self.owner.board.name
+    }
+
     /// The clock that assessments take their times from.
     pub fn clock(&self) -> &Clock {
         &self.owner.board.clock
     }
 
-    /// Reports every change of the assessment.
+    /// Reports every change of the level, of its causes and of what is down. Newer figures of the same causes, and what comes back little by
+    /// little, are in the assessment and wake nobody.
     pub fn subscribe(&self) -> Assessments {
         Assessments { board: self.owner.board.clone(), watch: self.owner.board.changes.watch() }
     }
@@ -283,7 +325,7 @@ impl<M: Mode> DegradationManager<M> {
                 epoch,
                 reason: None,
             },
-            None => self.mode_by(&self.assessment(), requested),
+            None => self.mode_by(&self.owner.board.peek(), requested),
         }
     }
 
@@ -296,7 +338,7 @@ impl<M: Mode> DegradationManager<M> {
 
     /// What an operation does now. One that has no rules and is not known proceeds, and is counted without its name.
     pub fn behavior(&self, operation: &str) -> BehaviorDecision {
-        self.behavior_by(&self.assessment(), operation)
+        self.behavior_by(&self.owner.board.peek(), operation)
     }
 
     /// What an operation does by an assessment that was taken before.
@@ -308,7 +350,7 @@ impl<M: Mode> DegradationManager<M> {
 
     /// How much of a workflow's parts must succeed now.
     pub fn partial(&self, workflow: &str) -> Partial {
-        self.partial_by(&self.assessment(), workflow)
+        self.partial_by(&self.owner.board.peek(), workflow)
     }
 
     /// How much of a workflow's parts must succeed by an assessment that was taken before.
@@ -323,7 +365,7 @@ impl<M: Mode> DegradationManager<M> {
         self.owner.settings.load_full()
     }
 
-    /// Other settings from now on. What is known of the inputs stays: a level that was reached by the old thresholds and is not by the new ones
+    /// Other settings from now on; the next assessment has a new number. What is known of the inputs stays: a level that was reached by the old thresholds and is not by the new ones
     /// is held as if its cause were over.
     ///
     /// # Errors
@@ -331,6 +373,7 @@ impl<M: Mode> DegradationManager<M> {
     /// A [`ConfigError`] for the first setting that breaks its documented rule; nothing changes then.
     pub fn reconfigure(&self, settings: Settings<M>) -> Result<(), ConfigError> {
         settings.validate()?;
+        let _turn = self.owner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let Settings { thresholds, relax_after, check_interval, .. } = settings;
         self.owner.books.know(&settings);
         self.owner.settings.store(Arc::new(settings));

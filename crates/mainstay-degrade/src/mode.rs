@@ -186,13 +186,15 @@ impl<M: Mode> ModeRules<M> {
         steps.and_then(|steps| steps.get(asked)).copied().unwrap_or(asked)
     }
 
-    /// Which mode is granted at a level.
+    /// Which mode is granted at a level. One that is not in the ladder is granted what the most elaborate one is.
     pub fn granted(&self, level: Level, requested: M) -> M {
         if level == Level::None {
             return requested;
         }
-        let Some(asked) = M::LADDER.iter().position(|known| *known == requested) else { return requested };
-        M::LADDER.get(self.step(level, asked)).copied().unwrap_or(requested)
+        let known = M::LADDER.iter().position(|known| *known == requested);
+        let asked = known.unwrap_or(M::LADDER.len().saturating_sub(1));
+        let granted = self.step(level, asked);
+        if granted == asked { requested } else { M::LADDER.get(granted).copied().unwrap_or(requested) }
     }
 
     /// Decides by an assessment: the same one gives the same answer.

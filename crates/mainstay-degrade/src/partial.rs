@@ -4,7 +4,7 @@ use mainstay_core::{Clock, ConfigError, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::books::PartialBook;
-use crate::{Assessment, Cause, Level};
+use crate::{Assessment, Cause, Level, exact};
 
 /// How much of a workflow's parts must have succeeded for its answer to be given.
 ///
@@ -86,11 +86,14 @@ impl PartialEq for Origin {
 pub struct PartialDecision {
     /// Whether it is.
     pub accept: bool,
-    /// Which share of the parts succeeded, by weight: 0 to 1.
+    /// Which share of the parts succeeded, by weight: 0 to 1, to nine digits. The decision itself is exact.
     pub share: f64,
     /// The least number of successful parts with which the answer is given: of a [`Gather`](crate::Gather) all that are required by
     /// name, also those that weigh nothing, and of the others as many of the heaviest as it takes.
     pub required: u32,
+    /// How many parts did not succeed, also those that weigh nothing, and those that are required by name and not there.
+    #[serde(default)]
+    pub failed: u32,
     /// The level that it was decided at.
     pub level: Level,
     /// The number of the assessment that it was decided by; 0 without one.
@@ -146,10 +149,13 @@ impl PartialPolicy {
         })
     }
 
-    /// How many of so many parts must succeed at a level: at least one.
+    /// How many of so many parts must succeed at a level: at least one. With parts that are required by name all of them must: by
+    /// count alone nobody can tell whether one of these is among those that failed.
     pub fn required(&self, level: Level, total: u32) -> u32 {
         let (share, minimum) = self.bar(level);
-        by_share(share, total).max(minimum)
+        let named = u32::try_from(self.required.len()).unwrap_or(u32::MAX);
+        let at_least = if named == 0 { minimum } else { named.max(total).max(minimum) };
+        by_share(share, total).max(at_least)
     }
 
     /// Which share of the parts must succeed at a level, and how many at least.
@@ -264,15 +270,18 @@ impl Partial {
         self.policy.required(self.level, total)
     }
 
-    /// Whether so many successes of so many parts are enough, by count alone; [`decide_parts`](Self::decide_parts) knows parts that
-    /// are required by name, and weights. Of no parts none is.
+    /// Whether so many successes of so many parts are enough, by count alone: if the policy requires parts by name, only all of them
+    /// are. [`decide_parts`](Self::decide_parts) knows the parts' names, and with them weights. Of no parts none is; more successes
+    /// than parts are as many as there are parts.
     pub fn decide(&self, successes: u32, total: u32) -> PartialDecision {
         let required = self.required(total);
+        let successes = successes.min(total);
         let share = if total == 0 { 0.0 } else { f64::from(successes) / f64::from(total) };
         let decision = PartialDecision {
             accept: total > 0 && successes >= required,
-            share,
+            share: exact::round(share),
             required,
+            failed: total.saturating_sub(successes),
             level: self.level,
             epoch: self.epoch,
             reason: self.reason.clone(),

@@ -22,6 +22,9 @@ pub struct Signal {
     shared: Arc<Shared>,
 }
 
+/// Far beyond what anybody measures.
+const LARGEST: f64 = 1e30;
+
 pub(crate) struct Shared {
     /// The bits of the value.
     value: AtomicU64,
@@ -83,9 +86,9 @@ impl Signal {
         self
     }
 
-    /// Sets it. The level follows at once. What is not a number counts as zero, what is infinite as the largest number.
+    /// Sets it. The level follows at once. What is not a number counts as zero; what is beyond 1e30 either way as that.
     pub fn set(&self, value: f64) {
-        let value = if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
+        let value = if value.is_nan() { 0.0 } else { value.clamp(-LARGEST, LARGEST) };
         // Before the value, so that whoever sees the value has seen the peak.
         for peak in self.shared.peaks.load().iter().filter_map(Weak::upgrade) {
             peak.raise(value);
@@ -106,8 +109,8 @@ impl Signal {
         for (level, from) in crate::Level::DEGRADED.into_iter().zip(self.thresholds) {
             let Some(from) = from else { continue };
             let field = || format!("signal[{name}].{level}");
-            if !from.is_finite() {
-                return Err(ConfigError::new(field(), from, "must be a finite number"));
+            if !(-LARGEST..=LARGEST).contains(&from) {
+                return Err(ConfigError::new(field(), from, "must be a number from -1e30 to 1e30"));
             }
             if from < least {
                 return Err(ConfigError::new(field(), from, "must not be less than that of a better level"));

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use mainstay_core::{ConfigError, MAX_DURATION};
+use mainstay_core::ConfigError;
 use serde::Serialize;
 
 use crate::Level;
+use crate::traffic::LONGEST;
 
 /// From which figures on each level is reached. A figure of zero is not used.
 ///
@@ -37,7 +38,7 @@ pub struct LevelThresholds {
     pub non_critical_down: u32,
     /// Which share of the traffic's requests fails: 0 to 1.
     pub error_rate: f64,
-    /// How long 95 of 100 of the traffic's requests take at most.
+    /// How long 95 of 100 of the traffic's requests take at most: 10 us to 1 h.
     #[serde(with = "mainstay_core::humane")]
     pub latency: Duration,
 }
@@ -60,6 +61,11 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
+    /// The shortest latency that may be a threshold: shorter ones are not told apart well.
+    pub const MIN_LATENCY: Duration = Duration::from_micros(10);
+    /// The longest latency that may be a threshold.
+    pub const MAX_LATENCY: Duration = LONGEST;
+
     /// Those of one level; none for [`Level::None`].
     pub fn of(&self, level: Level) -> Option<&LevelThresholds> {
         match level {
@@ -81,9 +87,17 @@ impl Thresholds {
             if !(0.0..=1.0).contains(&figures.error_rate) {
                 return Err(refuse(*level, "error_rate", figures.error_rate, "must be from 0 to 1"));
             }
-            if figures.latency > MAX_DURATION {
+            // The traffic's histogram goes from the one to the other.
+            if figures.latency > Self::MAX_LATENCY
+                || Duration::ZERO < figures.latency && figures.latency < Self::MIN_LATENCY
+            {
                 let value = format!("{:?}", figures.latency);
-                return Err(refuse(*level, "latency", value, "must be at most 365 days"));
+                return Err(refuse(
+                    *level,
+                    "latency",
+                    value,
+                    "must be from 10 us to 1 h, or zero if it is not used",
+                ));
             }
         }
         rising(&levels, "breakers_open", |figures| f64::from(figures.breakers_open))?;

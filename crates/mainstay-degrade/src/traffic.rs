@@ -1,10 +1,10 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use mainstay_core::{Bell, Clock, Verdict, Watch, stripe_slot};
+use mainstay_core::{Bell, Clock, Verdict, Watch};
 
 use crate::{Level, Thresholds};
 
@@ -16,12 +16,16 @@ const SLICE: Duration = Duration::from_secs(3);
 const LEAST: u64 = 20;
 /// How many moments of a quarter of a second are remembered.
 const MOMENTS: u64 = 8;
-/// Of how many requests a moment is bad at least.
-const LEAST_BAD: u64 = 3;
+/// By how many standard deviations of chance a moment must be worse than a threshold.
+const SURE: f64 = 3.0;
 /// How many threads have a place of their own; more than these share places.
 const PLACES: usize = 16;
-/// The longest latency that is told apart from longer ones, in milliseconds: an hour.
-const LONGEST_MS: u64 = 3_600_000;
+/// Latency is that of all but this share.
+const SLOW: f64 = 0.05;
+/// The longest latency that is told apart from longer ones.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// The same in microseconds.
+const LONGEST_US: u64 = 3_600_000_000;
 /// How often failures wake who looks at most.
 pub(crate) const LEAST_WAIT: Duration = Duration::from_millis(100);
 
@@ -81,9 +85,8 @@ impl Limit {
         limit > 0 && nanos(latency) >= limit
     }
 
-    fn fails(&self, share: f64) -> bool {
-        let limit = f64::from_bits(self.error_rate.load(Ordering::Relaxed));
-        limit > 0.0 && share >= limit
+    fn error_rate(&self) -> Option<f64> {
+        Some(f64::from_bits(self.error_rate.load(Ordering::Relaxed))).filter(|limit| *limit > 0.0)
     }
 }
 
@@ -92,19 +95,24 @@ impl Moment {
         if self.requests < LEAST {
             return Level::None;
         }
-        let share = |count: u64| if count < LEAST_BAD { 0.0 } else { count as f64 / self.requests as f64 };
+        // Few requests reach a share by chance now and then; it is asked many times.
+        let reaches = |count: u64, share: f64| {
+            let (requests, count) = (self.requests as f64, count as f64);
+            count >= requests * share + SURE * (requests * share * (1.0 - share)).sqrt()
+        };
         let levels = Level::DEGRADED.into_iter().zip(&limits.0).zip(self.slow);
-        let reached =
-            levels.filter(|((_, limit), slow)| limit.fails(share(self.failures)) || share(*slow) > 0.05);
+        let reached = levels.filter(|((_, limit), slow)| {
+            limit.error_rate().is_some_and(|share| reaches(self.failures, share)) || reaches(*slow, SLOW)
+        });
         reached.map(|((level, _), _)| level).max().unwrap_or_default()
     }
 }
 
 struct Slice {
-    /// Which slice of the clock's time it is.
-    number: u64,
+    /// Which slice of the clock's time it is; nothing if it is not used yet.
+    number: Option<u64>,
     failures: u64,
-    /// Of successes and failures, in milliseconds.
+    /// Of successes and failures, in microseconds.
     latencies: Histogram<u32>,
 }
 
@@ -148,7 +156,7 @@ impl Observer {
         let shared = &self.shared;
         let now = shared.clock.coarse();
         let failure = verdict == Verdict::Failure;
-        if let Some(place) = shared.places.get(stripe_slot() % PLACES) {
+        if let Some(place) = shared.places.get(place_of_thread()) {
             let slow = shared.limits.0.each_ref().map(|limit| limit.is_slow(latency));
             let mut place = lock(place);
             place.record(slice_of(now), failure, latency);
@@ -178,7 +186,11 @@ impl Observer {
         let mut failures = 0;
         for place in &self.shared.places {
             let place = lock(place);
-            for slice in place.slices.iter().filter(|slice| newest.saturating_sub(slice.number) < SLICES) {
+            for slice in place
+                .slices
+                .iter()
+                .filter(|slice| slice.number.is_some_and(|number| newest.saturating_sub(number) < SLICES))
+            {
                 failures += slice.failures;
                 // They have the same bounds.
                 let _ = all.add(&slice.latencies);
@@ -188,7 +200,7 @@ impl Observer {
         (requests >= LEAST).then(|| TrafficFigures {
             requests,
             error_rate: failures as f64 / requests as f64,
-            p95: Duration::from_millis(all.value_at_quantile(0.95)),
+            p95: Duration::from_micros(all.value_at_quantile(1.0 - SLOW)),
         })
     }
 
@@ -223,7 +235,7 @@ impl Observer {
 
 impl Place {
     fn record(&mut self, number: u64, failure: bool, latency: Duration) {
-        let known = self.slices.iter().position(|slice| slice.number == number);
+        let known = self.slices.iter().position(|slice| slice.number == Some(number));
         let index = match known {
             Some(index) => index,
             None => match self.begin(number) {
@@ -233,8 +245,8 @@ impl Place {
         };
         if let Some(slice) = self.slices.get_mut(index) {
             slice.failures += u64::from(failure);
-            let millis = u64::try_from(latency.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
-            slice.latencies.saturating_record(millis.clamp(1, LONGEST_MS));
+            let micros = u64::try_from(latency.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
+            slice.latencies.saturating_record(micros.clamp(1, LONGEST_US));
         }
     }
 
@@ -250,31 +262,43 @@ impl Place {
         moment.slow.iter_mut().zip(slow).for_each(|(count, slow)| *count += u64::from(slow));
     }
 
-    /// A slice begins: in the place of the oldest, if there are as many as the window has. What was read off the clock before all of
-    /// them is out of the window.
+    /// A slice begins: in the place of the oldest. What was read off the clock before all of them is out of the window.
     fn begin(&mut self, number: u64) -> Option<usize> {
-        if (self.slices.len() as u64) < SLICES {
-            self.slices.push(Slice { number, failures: 0, latencies: latencies()? });
-            return Some(self.slices.len() - 1);
+        if self.slices.is_empty() {
+            // All at once, so that nothing is allocated later.
+            let slices =
+                (0..SLICES).map(|_| Some(Slice { number: None, failures: 0, latencies: latencies()? }));
+            self.slices = slices.collect::<Option<_>>()?;
         }
         let (index, slice) = self.slices.iter_mut().enumerate().min_by_key(|(_, slice)| slice.number)?;
-        if slice.number > number {
+        if slice.number.is_some_and(|oldest| oldest > number) {
             return None;
         }
-        slice.number = number;
+        slice.number = Some(number);
         slice.failures = 0;
         slice.latencies.reset();
         Some(index)
     }
 }
 
-/// An empty histogram from a millisecond to an hour, to two digits. These bounds are accepted.
+/// An empty histogram from a microsecond to an hour, to two digits. These bounds are accepted.
 fn latencies() -> Option<Histogram<u32>> {
-    Histogram::new_with_bounds(1, LONGEST_MS, 2).ok()
+    Histogram::new_with_bounds(1, LONGEST_US, 2).ok()
 }
 
 fn slice_of(now: Duration) -> u64 {
     now.as_secs() / SLICE.as_secs()
+}
+
+thread_local! {
+    static PLACE: usize = NEXT_PLACE.fetch_add(1, Ordering::Relaxed) % PLACES;
+}
+
+static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
+
+/// Threads get the places in turn. At its end a thread may have none any more.
+fn place_of_thread() -> usize {
+    PLACE.try_with(|place| *place).unwrap_or_default()
 }
 
 fn moment_of(now: Duration) -> u64 {

@@ -212,6 +212,20 @@ fn behaviors_that_make_no_sense_are_refused() {
     let error = BehaviorRules::new().when_down("search", "index", Behavior::Proceed).unwrap_err();
     assert_eq!(error.field, "behaviors.search.when_down");
     assert!(BehaviorRules::new().when_down("search", "", Behavior::Skip).is_err());
+
+    let skips = || BehaviorRules::new().at("search", Level::Moderate, Behavior::Skip).unwrap();
+    let rule = |refused: Result<BehaviorRules, mainstay_degrade::ConfigError>| refused.unwrap_err().rule;
+    let weaker = skips().at("search", Level::Severe, Behavior::Degrade);
+    assert_eq!(rule(weaker), "must not be weaker than at level moderate");
+    let stronger = skips().at("search", Level::Minor, Behavior::Fail);
+    assert_eq!(rule(stronger), "must not be stronger than at level moderate");
+    assert_eq!(rule(skips().at("search", Level::Moderate, Behavior::Fail)), "must be said once for moderate");
+    assert_eq!(rule(skips().proceeds("search")), "must not be said of an operation that has rules");
+    let proceeds = BehaviorRules::new().proceeds("search").unwrap();
+    let rule_of_proceeding = rule(proceeds.when_down("search", "index", Behavior::Skip));
+    assert_eq!(rule_of_proceeding, "must not be said of an operation that always proceeds");
+    let down = skips().when_down("search", "index", Behavior::Skip).unwrap();
+    assert_eq!(rule(down.when_down("search", "index", Behavior::Fail)), "must be said once for index");
 }
 
 #[test]
@@ -233,6 +247,26 @@ fn partial_results_ask_for_less_as_things_get_worse() {
     assert_eq!((decision.accept, decision.required, decision.share), (false, 3, 0.2));
     assert!(partial.decide(3, 10).accept && decision.reason.is_some());
     assert!(!partial.decide(0, 0).accept, "of nothing, nothing is enough");
+}
+
+#[test]
+fn more_successes_than_parts_are_all_of_them() {
+    let partial = PartialPolicy::share(0.5).at_least(6).at(Level::None).unwrap();
+    let decision = partial.decide(7, 5);
+    assert_eq!((decision.accept, decision.share, decision.failed), (false, 1.0, 0));
+}
+
+#[test]
+fn by_count_alone_a_policy_that_requires_parts_by_name_accepts_only_all_of_them() {
+    let policy = PartialPolicy::share(0.5).require("plan").require("sources");
+    for level in Level::ALL {
+        let partial = policy.clone().at(level).unwrap();
+        let decision = partial.decide(4, 5);
+        assert_eq!((decision.accept, decision.required), (false, 5), "{level}");
+        assert!(partial.decide(5, 5).accept, "{level}");
+        assert!(!partial.decide(1, 1).accept, "{level}: two are required");
+        assert!(!partial.decide(0, 0).accept, "{level}");
+    }
 }
 
 #[test]
@@ -308,6 +342,8 @@ proptest! {
         share in 0.001f64..=1.0,
         minimum in 1u32..10,
         total in 1u32..200,
+        // Each with its weight, whether it is required, and whether it succeeded.
+        parts in prop::collection::vec((0u32..4, prop::bool::weighted(0.2), any::<bool>()), 1..12),
     ) {
         // Whatever is refused is left out.
         let mut rules = ModeRules::<Search>::new().unwrap();
@@ -326,6 +362,16 @@ proptest! {
             operations = with.unwrap_or(operations);
         }
         let policy = PartialPolicy::share(share).at_least(minimum);
+        let names: Vec<String> = (0..parts.len()).map(|part| format!("part-{part}")).collect();
+        let mut by_name = policy.clone();
+        for (name, (weight, required, _)) in names.iter().zip(&parts) {
+            by_name = by_name.weigh(name, f64::from(*weight));
+            by_name = if *required { by_name.require(name) } else { by_name };
+        }
+        let decide_parts = |level| {
+            let succeeded = names.iter().zip(&parts).map(|(name, (.., succeeded))| (name.as_str(), *succeeded));
+            by_name.clone().at(level).unwrap().decide_parts(succeeded)
+        };
         let step = |mode: Search| Search::LADDER.iter().position(|known| *known == mode).unwrap();
         for pair in Level::ALL.windows(2) {
             let (better, worse) = (pair[0], pair[1]);
@@ -339,6 +385,13 @@ proptest! {
             }
             prop_assert!(policy.required(worse, total) <= policy.required(better, total));
             prop_assert!(policy.required(worse, total) >= 1);
+            prop_assert!(by_name.required(worse, total) <= by_name.required(better, total));
+            let (of_better, of_worse) = (decide_parts(better), decide_parts(worse));
+            prop_assert!(of_worse.required <= of_better.required);
+            prop_assert!(of_worse.accept || !of_better.accept, "what was enough is enough");
+            prop_assert_eq!(of_worse.share, of_better.share);
+            prop_assert_eq!(&of_worse.missing, &of_better.missing, "required at every level");
+            prop_assert!(of_worse.missing.is_empty() || !of_worse.accept);
         }
     }
 }

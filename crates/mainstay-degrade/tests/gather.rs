@@ -181,7 +181,7 @@ async fn weights_decide_and_not_numbers() {
         .unwrap();
     assert!(gathered.accepted() && took(&gathered, secs(6)));
     assert_eq!(gathered.decision.required, 1);
-    assert_eq!(gathered.decision.share, 3.0 / 4.5);
+    assert_eq!(gathered.decision.share, 0.666666667);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mainstay_breaker::Breaker;
 use mainstay_degrade::{
-    Assessment, Clock, ConfigError, DegradationManager, Gather, GatherError, Level, Name, Part,
-    PartialPolicies, PartialPolicy,
+    Aggregate, Assessment, Clock, ConfigError, DegradationManager, Gather, GatherError, Level, Name, Part,
+    PartValue, PartialPolicies, PartialPolicy,
 };
 
 type Tried = Result<u32, &'static str>;
@@ -110,7 +110,7 @@ async fn a_decision_is_repeated_from_the_assessment_and_the_outcomes_alone() {
         .await
         .unwrap();
     assert_eq!(gathered.decision.level, Level::Minor);
-    assert_eq!((gathered.decision.share, gathered.decision.required), (3.5 / 4.5, 2));
+    assert_eq!((gathered.decision.share, gathered.decision.required), (0.777777778, 2));
 
     let outcomes: Vec<(String, bool)> =
         gathered.parts.iter().map(|part| (part.source.clone(), part.is_success())).collect();
@@ -158,4 +158,33 @@ fn of_no_parts_none_is_enough_and_what_is_not_there_is_missing() {
     assert!(!PartialPolicy::share(0.5).at(Level::Severe).unwrap().decide_parts([]).accept);
     let both = PartialPolicy::share(0.5).at_least(2).at(Level::None).unwrap().decide_parts([("a", true)]);
     assert_eq!((both.accept, both.required), (false, 2), "as `decide` says of the same numbers");
+}
+
+#[test]
+fn a_part_that_weighs_nothing_and_fails_is_counted_as_one_that_failed() {
+    let partial = PartialPolicy::share(0.5).weigh("idle", 0.0).require("plan").at(Level::None).unwrap();
+    let decision = partial.decide_parts([("plan", true), ("idle", false)]);
+    assert_eq!((decision.accept, decision.share, decision.failed), (true, 1.0, 1));
+    assert_eq!(partial.decide_parts([("idle", true)]).failed, 1, "the one that is not there");
+    assert_eq!(partial.decide(5, 5).failed, 0);
+    assert_eq!(partial.decide(3, 5).failed, 2);
+}
+
+#[tokio::test]
+async fn published_figures_are_the_same_after_a_round_trip_through_json() {
+    let partial = PartialPolicy::share(0.05).at(Level::None).unwrap();
+    let names: Vec<String> = (0..21).map(|part| format!("part-{part}")).collect();
+    for successes in 0..=21_u32 {
+        let by_name = names.iter().zip(0..).map(|(name, part)| (name.as_str(), part < successes));
+        for decision in [partial.decide(successes, 21), partial.decide_parts(by_name)] {
+            let json = serde_json::to_string(&decision).unwrap();
+            assert_eq!(serde_json::from_str::<mainstay_degrade::PartialDecision>(&json).unwrap(), decision);
+        }
+        let confidence = f64::from(successes) / 21.0;
+        let rated = Part::rated("a", async move { Ok::<_, &str>(PartValue::new(1).confidence(confidence)) });
+        let answer =
+            Gather::new(partial.clone()).with(rated).run().await.unwrap().aggregate(|values| values.len());
+        let json = serde_json::to_string(&answer).unwrap();
+        assert_eq!(serde_json::from_str::<Aggregate<usize, i32>>(&json).unwrap(), answer);
+    }
 }

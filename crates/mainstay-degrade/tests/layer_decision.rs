@@ -93,6 +93,10 @@ async fn a_degraded_answer_says_in_what_way_even_while_all_is_well() {
             pairs(&[("degraded-age", "2"), ("degraded-answer", "stale")]),
         ),
         (
+            Degraded::Stale { age: Duration::MAX },
+            pairs(&[("degraded-age", "18446744073709551615"), ("degraded-answer", "stale")]),
+        ),
+        (
             Degraded::Partial { completeness: 0.999 },
             pairs(&[("degraded-answer", "partial"), ("degraded-completeness", "0.99")]),
         ),
@@ -107,6 +111,70 @@ async fn a_degraded_answer_says_in_what_way_even_while_all_is_well() {
         let service = DecisionLayer::new(&degraded(&[])).layer(probe);
         let response = service.oneshot(Request::new(())).await.unwrap();
         assert_eq!(said(response.headers()), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_degraded_in_several_ways_says_each_and_of_several_figures_the_worst() {
+    let stale = |secs| Degraded::Stale { age: Duration::from_secs(secs) };
+    let partial = |completeness| Degraded::Partial { completeness };
+    for (marks, expected) in [
+        (
+            vec![partial(0.3), Degraded::Fallback],
+            pairs(&[("degraded-answer", "fallback, partial"), ("degraded-completeness", "0.30")]),
+        ),
+        (
+            vec![stale(100), Degraded::Fallback, stale(5)],
+            pairs(&[("degraded-age", "100"), ("degraded-answer", "fallback, stale")]),
+        ),
+        (
+            vec![partial(0.5), partial(0.9), stale(1), Degraded::Fallback, Degraded::Fallback],
+            pairs(&[
+                ("degraded-age", "1"),
+                ("degraded-answer", "fallback, stale, partial"),
+                ("degraded-completeness", "0.50"),
+            ]),
+        ),
+    ] {
+        let (probe, handle) = probe();
+        handle.answer_with(move |_| {
+            // The first by hand, as a handler may.
+            let (first, others) = marks.split_first().unwrap();
+            let mut response = Response::new(());
+            response.extensions_mut().insert(*first);
+            Ok(others.iter().fold(response, |response, how| InExtensions.mark(response, *how)))
+        });
+        let service = DecisionLayer::new(&degraded(&[])).layer(probe);
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(said(response.headers()), expected);
+    }
+}
+
+#[tokio::test]
+async fn over_grpc_it_is_metadata_also_of_a_call_that_failed() {
+    // What tonic makes of an answer, whose status comes after the body, and of an error, which has neither body nor trailers.
+    let answer = || Response::builder().header("content-type", "application/grpc");
+    for (response, status) in [
+        (answer().body(()).unwrap(), None),
+        (
+            answer().header("grpc-status", "14").header("grpc-message", "try%20again").body(()).unwrap(),
+            Some("14"),
+        ),
+    ] {
+        let (probe, handle) = probe();
+        handle.answer_with(move |_| {
+            Ok(InExtensions.mark(response.clone(), Degraded::Partial { completeness: 0.5 }))
+        });
+        let service = DecisionLayer::new(&degraded(&["redis"])).with_names().layer(probe);
+        let request = Request::post("/agent.Agent/Ask").header("te", "trailers").body(()).unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        let headers = response.headers();
+        assert_eq!(response.status(), 200);
+        assert_eq!(headers.get("grpc-status").map(|value| value.to_str().unwrap()), status);
+        assert_eq!(headers[headers::DEGRADED], "minor");
+        assert_eq!(headers[headers::DEGRADED_REASON], "breakers_open redis");
+        assert_eq!(headers[headers::DEGRADED_ANSWER], "partial");
+        assert_eq!(headers[headers::DEGRADED_COMPLETENESS], "0.50");
     }
 }
 

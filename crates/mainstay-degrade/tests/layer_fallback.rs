@@ -3,7 +3,7 @@
 
 use http::{Request, Response};
 use mainstay_degrade::{
-    Behavior, BehaviorRules, DegradationManager, Degraded, FallbackLayer, InExtensions, Level,
+    Behavior, BehaviorRules, DegradationManager, Degraded, FallbackLayer, InExtensions, Level, Mark, Marks,
 };
 use mainstay_testkit::{ProbeHandle, ServiceProbe};
 use std::time::Duration;
@@ -136,4 +136,18 @@ async fn what_goes_to_the_fallback_at_once_neither_waits_for_a_busy_service_nor_
     assert_eq!(*waits.await.unwrap().unwrap().body(), "full too");
     assert_eq!(asked.unready_calls(), 0);
     drop(held);
+}
+
+#[tokio::test]
+async fn what_a_fallback_says_of_its_own_answer_is_not_lost() {
+    let ((main, _asked), (simple, fallback)) = (answering(Err("down")), answering(Ok("simple")));
+    fallback.answer_with(|_| {
+        Ok(InExtensions.mark(Response::new("a third"), Degraded::Partial { completeness: 0.3 }))
+    });
+    let service = FallbackLayer::new(simple, InExtensions).layer(main);
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(marks(&response), Some(Degraded::Fallback));
+    let all: Vec<_> = Marks::of(&response).ways().collect();
+    assert_eq!(all, [Degraded::Fallback, Degraded::Partial { completeness: 0.3 }]);
+    assert_eq!(Marks::of(&Response::new("full")), Marks::default());
 }

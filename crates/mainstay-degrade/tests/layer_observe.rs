@@ -1,5 +1,5 @@
 //! The layer that takes notice of requests.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::convert::Infallible;
 use std::fmt;
@@ -241,6 +241,58 @@ async fn a_call_that_panics_is_a_failure() {
     }));
     for at_once in [true, false].repeat(15) {
         assert!(tokio::spawn(service.clone().oneshot(at_once)).await.unwrap_err().is_panic());
+    }
+    assert_eq!(counts(&degrade), Some((30, 30)));
+}
+
+/// Its text cannot be written, which is somebody else's mistake.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("there are no words")
+    }
+}
+
+/// Takes it for granted that its text can be written.
+#[derive(Debug)]
+struct Confident(BreakerError<io::Error>);
+
+impl fmt::Display for Confident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no cart: {}", self.0).unwrap();
+        f.write_str(", nor will there be one").unwrap();
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_whose_text_panics_comes_to_the_caller_and_is_a_failure() {
+    let degrade = manager();
+    let service =
+        ObserveLayer::new(degrade.observer()).layer(service_fn(async |(): ()| Err::<u64, _>(Unspeakable)));
+    for _ in 0..30 {
+        assert!(service.clone().oneshot(()).await.is_err());
+    }
+    assert_eq!(counts(&degrade), Some((30, 30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_known_in_an_error_that_must_be_able_to_write_its_text() {
+    let (degrade, breaker) = (manager(), tripped("carts"));
+    let guarded = BreakerLayer::new(breaker).layer(service_fn(down)).map_err(Confident);
+    ask(&ObserveLayer::new(degrade.observer()).layer(guarded), 1, 40).await;
+    assert_eq!(counts(&degrade), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_classifier_panics_is_a_failure() {
+    let degrade = manager();
+    let classify = |_: &Result<u64, io::Error>| -> Verdict { panic!("at a loss") };
+    let service = ObserveLayer::new(degrade.observer()).classify(classify).layer(service_fn(down));
+    for _ in 0..30 {
+        assert!(tokio::spawn(service.clone().oneshot(1)).await.unwrap_err().is_panic());
     }
     assert_eq!(counts(&degrade), Some((30, 30)));
 }

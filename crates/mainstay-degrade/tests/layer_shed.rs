@@ -285,16 +285,24 @@ async fn a_few_requests_that_fail_by_chance_do_not_stop_what_comes_back() {
 async fn more_is_shed_than_the_level_says_if_that_does_not_help() {
     let degrade = DegradationManager::builder().clock(Clock::tokio()).relax_after(secs(10)).build().unwrap();
     degrade.start().unwrap();
-    let one_in_five = async |times: u32| {
+    let one_in_four = async |times: u32| {
         for _ in 0..times {
-            fail(&degrade, 0.2).await;
+            fail(&degrade, 0.25).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    one_in_five(8).await;
+    one_in_four(8).await;
     assert_eq!((degrade.level(), pressure(&degrade)), (Level::Moderate, 2.0));
-    one_in_five(8).await;
+    one_in_four(8).await;
     assert_eq!((degrade.level(), pressure(&degrade)), (Level::Moderate, 3.0), "it had two seconds to help");
+    one_in_four(12).await;
+    assert_eq!(
+        (degrade.level(), pressure(&degrade)),
+        (Level::Moderate, 2.0),
+        "nor did that, so it is not for the load"
+    );
+    one_in_four(30).await;
+    assert_eq!(pressure(&degrade), 2.0, "and is not tried again at once");
     // From when it helps on, it comes back as always.
     tokio::time::sleep(secs(60)).await;
     assert_eq!((degrade.level(), pressure(&degrade)), (Level::None, 0.0));
@@ -353,6 +361,67 @@ async fn a_level_that_the_traffic_did_not_hold_sheds_no_longer_when_it_falls() {
     load.set(0.0);
     until(&degrade, Level::None).await;
     assert_eq!(pressure(&degrade), 0.0);
+}
+
+/// Ten minutes of requests of which this share fails, by chance, a number of times a second: the pressure of each second.
+async fn ten_minutes(degrade: &DegradationManager, share: f64, a_second: u64) -> Vec<f64> {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut pressures = Vec::new();
+    for _ in 0..600 {
+        for _ in 0..10 {
+            for _ in 0..a_second / 10 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let failed = (random >> 11) as f64 / (1_u64 << 53) as f64 <= share;
+                let verdict = if failed { Verdict::Failure } else { Verdict::Success };
+                degrade.observe(verdict, Duration::from_millis(5));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        pressures.push(pressure(degrade));
+    }
+    pressures
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordinary_share_of_failures_lets_everything_come_back() {
+    for (share, a_second) in [(0.01, 20), (0.03, 20), (0.03, 100)] {
+        let degrade = overloaded(secs(30)).await;
+        let pressures = ten_minutes(&degrade, share, a_second).await;
+        let shed = pressures.iter().skip(120).filter(|pressure| **pressure > 0.0).count();
+        // The window reaches a twentieth by chance now and then.
+        assert!(shed < 96, "{share} of {a_second}: {shed} s of 480");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_is_minor_sheds_what_minor_sheds() {
+    for a_second in [20, 100] {
+        let degrade = DegradationManager::builder().clock(Clock::tokio()).build().unwrap();
+        degrade.start().unwrap();
+        let pressures = ten_minutes(&degrade, 0.08, a_second).await;
+        let more = pressures.iter().skip(60).filter(|pressure| **pressure > 1.0).count();
+        assert!(more < 54, "{more} s of 540, at {a_second} a second");
+        assert!(pressures.iter().skip(60).all(|pressure| *pressure >= 1.0), "it is minor all the time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_pin_that_hid_an_overload_classes_come_back_little_by_little() {
+    let degrade = overloaded(secs(10)).await;
+    degrade.pin(Level::Severe, secs(60)).unwrap();
+    tokio::time::sleep(secs(61)).await;
+    let begun = pressure(&degrade);
+    assert!((2.5..=3.0).contains(&begun), "{begun}");
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(pressure(&degrade), 0.0);
+
+    let degrade = DegradationManager::builder().clock(Clock::tokio()).build().unwrap();
+    degrade.start().unwrap();
+    degrade.pin(Level::Severe, secs(60)).unwrap();
+    tokio::time::sleep(secs(61)).await;
+    assert_eq!(pressure(&degrade), 0.0, "there was none");
 }
 
 #[tokio::test(start_paused = true)]

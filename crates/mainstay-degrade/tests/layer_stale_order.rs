@@ -166,3 +166,90 @@ async fn a_request_is_answered_from_before_by_its_own_assessment() {
     assert!(is_stale(&decided.oneshot(get()).await.unwrap()));
     assert_eq!(handle.calls(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_back_stays_so_when_an_answer_comes_that_was_asked_for_earlier() {
+    let taken_back: [fn() -> Answer; 3] = [
+        || Response::builder().status(410).body("gone").unwrap(),
+        || Response::builder().status(403).body("forbidden").unwrap(),
+        || Response::builder().header("cache-control", "private").body("yours alone").unwrap(),
+    ];
+    for (answer, is_kept_before) in
+        taken_back.into_iter().flat_map(|answer| [(answer, false), (answer, true)])
+    {
+        let layer = layer(&manager());
+        let (probe, handle): (Probe, Handle) = ServiceProbe::new();
+        let service = layer.layer(probe);
+        if is_kept_before {
+            handle.answer_with(|_| Ok(Response::new("first")));
+            service.clone().oneshot(get()).await.unwrap();
+            handle.answer_by_hand();
+        }
+        let slow = tokio::spawn(service.clone().oneshot(get()));
+        let (_, slow_reply) = handle.next_request().await;
+        tokio::time::sleep(secs(1)).await;
+        handle.answer_with(move |_| Ok(answer()));
+        service.clone().oneshot(get()).await.unwrap();
+        slow_reply.send(Ok(Response::new("slow")));
+        assert_eq!(*slow.await.unwrap().unwrap().body(), "slow");
+        handle.answer_with(|_| Err("down".into()));
+        assert!(service.clone().oneshot(get()).await.is_err(), "it was taken back");
+        assert_eq!(layer.entries(), 0);
+
+        tokio::time::sleep(secs(1)).await;
+        handle.answer_with(|_| Ok(Response::new("again")));
+        assert!(!is_stale(&service.clone().oneshot(get()).await.unwrap()));
+        handle.answer_with(|_| Err("down".into()));
+        let response = service.oneshot(get()).await.unwrap();
+        assert_eq!((*response.body(), is_stale(&response)), ("again", true));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_back_takes_nothing_back_that_was_asked_for_later() {
+    let layer = layer(&manager());
+    let (probe, handle) = asked_once(&layer).await;
+    handle.answer_by_hand();
+    let service = layer.layer(probe);
+    let slow = tokio::spawn(service.clone().oneshot(get()));
+    let (_, slow_reply) = handle.next_request().await;
+    tokio::time::sleep(secs(1)).await;
+    handle.answer_with(|_| Ok(Response::new("later")));
+    service.clone().oneshot(get()).await.unwrap();
+    slow_reply.send(Ok(Response::builder().status(404).body("not yet").unwrap()));
+    assert_eq!(slow.await.unwrap().unwrap().status(), 404);
+    handle.answer_with(|_| Err("down".into()));
+    let response = service.oneshot(get()).await.unwrap();
+    assert_eq!((*response.body(), is_stale(&response)), ("later", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_while_somebody_asks_again_is_not_asked_for_by_another_at_the_same_time() {
+    let layer = layer(&manager());
+    let (probe, handle) = asked_once(&layer).await;
+    handle.answer_by_hand();
+    let service = layer.layer(probe);
+    let slow = tokio::spawn(service.clone().oneshot(get()));
+    let (_, slow_reply) = handle.next_request().await;
+    tokio::time::sleep(secs(1)).await;
+    handle.answer_with(|_| Err("down".into()));
+    assert!(is_stale(&service.clone().oneshot(get()).await.unwrap()));
+    tokio::time::sleep(secs(5)).await;
+    handle.answer_by_hand();
+    let refresh = tokio::spawn(service.clone().oneshot(get()));
+    let (_, _refresh_reply) = handle.next_request().await;
+    slow_reply.send(Ok(Response::builder().status(404).body("gone").unwrap()));
+    slow.await.unwrap().unwrap();
+
+    tokio::time::sleep(secs(1)).await;
+    handle.answer_with(|_| Ok(Response::new("new")));
+    assert!(!is_stale(&service.clone().oneshot(get()).await.unwrap()));
+    handle.answer_with(|_| Err("down".into()));
+    let calls = handle.calls();
+    for seconds in 0..20 {
+        assert!(is_stale(&service.clone().oneshot(get()).await.unwrap()));
+        assert_eq!(handle.calls(), calls + 1, "after {seconds} s");
+        tokio::time::sleep(secs(1)).await;
+    }
+    refresh.abort();
+}

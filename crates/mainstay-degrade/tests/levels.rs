@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mainstay_breaker::{Breaker, OpenFor};
+use mainstay_core::Verdict;
 use mainstay_degrade::{
     Assessment, Clock, DegradationManager, DegradationManagerBuilder, Level, LevelThresholds, Signal,
     Thresholds, Weight, What,
@@ -172,6 +173,35 @@ async fn a_signal_that_came_and_went_before_anybody_looked_was_there_all_the_sam
     assert_eq!((cause.figure, cause.over_since), (5_000.0, Some(cause.since)));
     pass(secs(5)).await;
     assert_eq!(degrade.level(), Level::None);
+}
+
+#[test]
+fn what_a_signal_was_before_the_start_is_not_dated_now() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let queue = Signal::new("queue").severe(1.0);
+    let degrade = DegradationManager::builder().signal(&queue).build().unwrap();
+    queue.set(5.0);
+    queue.set(0.0);
+    runtime.block_on(async { degrade.start().unwrap() });
+    assert_eq!(degrade.level(), Level::None);
+}
+
+#[test]
+fn an_assessment_is_the_same_after_a_round_trip_whatever_its_figures() {
+    let (clock, time) = Clock::manual();
+    let queue = Signal::new("queue").minor(1.0 / 3.0);
+    let degrade = DegradationManager::builder().clock(clock).signal(&queue).build().unwrap();
+    time.advance(secs(100));
+    for index in 1..400_u32 {
+        let verdict = if index % 7 == 0 { Verdict::Failure } else { Verdict::Success };
+        degrade.observe(verdict, Duration::from_millis(5));
+        queue.set(f64::from(index) / 9.7 * 10_f64.powi(index as i32 % 30));
+        degrade.refresh();
+        let assessment = degrade.assessment();
+        let json = serde_json::to_string(&*assessment).unwrap();
+        assert_eq!(serde_json::from_str::<Assessment>(&json).unwrap(), *assessment, "{json}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

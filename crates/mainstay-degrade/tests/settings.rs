@@ -104,6 +104,7 @@ async fn other_rules_decide_from_now_on_and_counts_never_go_back() {
     assert!(!degrade.mode(ExecutionMode::Complex).downgraded);
     assert_eq!(degrade.partial("complex").policy.share, 1.0);
     assert_eq!(degrade.assessment().causes, kept.causes, "of the inputs everything stays");
+    assert!(degrade.assessment().epoch > kept.epoch, "decisions by one number are the same");
     let stats = degrade.stats();
     let fallback = stats.fallbacks.first().unwrap();
     assert_eq!((fallback.operation.as_str(), fallback.count), ("search", 1));

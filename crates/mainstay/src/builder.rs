@@ -57,7 +57,7 @@ pub struct MainstayBuilder {
     breakers: Vec<(String, Configure<BreakerBuilder>)>,
     #[cfg(all(feature = "breaker", feature = "health"))]
     sources: Vec<(String, Configure<Check<Shared>>)>,
-    #[cfg(feature = "health")]
+    #[cfg(any(feature = "health", feature = "degrade"))]
     service: String,
     #[cfg(feature = "health")]
     checks: Vec<AnyCheck>,
@@ -80,7 +80,7 @@ type Configure<B> = Box<dyn FnOnce(B) -> B + Send>;
 
 impl MainstayBuilder {
     pub(crate) fn new(service: impl Into<String>) -> Self {
-        #[cfg(not(feature = "health"))]
+        #[cfg(not(any(feature = "health", feature = "degrade")))]
         let _: String = service.into();
         Self {
             clock: Clock::default(),
@@ -89,7 +89,7 @@ impl MainstayBuilder {
             breakers: Vec::new(),
             #[cfg(all(feature = "breaker", feature = "health"))]
             sources: Vec::new(),
-            #[cfg(feature = "health")]
+            #[cfg(any(feature = "health", feature = "degrade"))]
             service: service.into(),
             #[cfg(feature = "health")]
             checks: Vec::new(),
@@ -234,7 +234,7 @@ impl MainstayBuilder {
         };
         #[cfg(feature = "health")]
         let health = {
-            let mut health = HealthManager::builder(self.service).clock(clock.clone()).registry(&registry);
+            let mut health = HealthManager::builder(&self.service).clock(clock.clone()).registry(&registry);
             #[cfg(feature = "config")]
             if let Some(settings) = settings {
                 health = settings.health.apply(health);
@@ -256,7 +256,8 @@ impl MainstayBuilder {
                 not(any(feature = "breaker", feature = "health")),
                 expect(unused_mut, reason = "nothing to watch")
             )]
-            let mut degradation = DegradationManager::builder().clock(clock.clone());
+            let mut degradation =
+                DegradationManager::builder().name(&self.service).clock(clock.clone()).registry(&registry);
             #[cfg(feature = "config")]
             if let Some(settings) = settings {
                 degradation = degradation.settings(live::levels(settings));
@@ -296,7 +297,7 @@ impl fmt::Debug for MainstayBuilder {
         let mut debug = f.debug_struct("MainstayBuilder");
         #[cfg(feature = "breaker")]
         debug.field("breakers", &self.breakers.iter().map(|(name, _)| name).collect::<Vec<_>>());
-        #[cfg(feature = "health")]
+        #[cfg(any(feature = "health", feature = "degrade"))]
         debug.field("service", &self.service);
         debug.finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use mainstay::breaker::OpenFor;
-use mainstay::degrade::{ExecutionMode, Level, What};
+use mainstay::degrade::{Assessment, ExecutionMode, Level, What};
 use mainstay::health::{Check, Pushed, Status};
 use mainstay::{Clock, Mainstay, MainstayBuilder};
 
@@ -61,7 +61,9 @@ async fn what_else_there_is_to_say_is_said_to_the_managers_builders() {
     assert_eq!(mainstay.degradation().level(), Level::Moderate);
     let kinds: Vec<_> =
         mainstay.registry().list().iter().map(|entry| entry.name().as_str().to_owned()).collect();
-    assert_eq!(kinds, ["redis", "llm_service", "redis", "disk"]);
+    assert_eq!(kinds, ["redis", "llm_service", "redis", "disk", "orders"], "breakers, checks, the level");
+    let (name, assessment) = Assessment::all(mainstay.registry()).pop().unwrap();
+    assert_eq!((name.as_str(), assessment.level), ("orders", Level::Moderate));
 }
 
 #[test]

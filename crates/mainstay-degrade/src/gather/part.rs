@@ -200,6 +200,10 @@ impl<T, E> Ending<T, E> {
     pub(super) fn new(outcome: Outcome, at: Duration) -> Self {
         Self { outcome, value: None, error: None, panic: None, at }
     }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.outcome == Outcome::Success
+    }
 }
 
 async fn over(clock: &Clock, at: Option<Duration>) {

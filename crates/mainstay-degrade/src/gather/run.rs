@@ -1,11 +1,12 @@
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use mainstay_core::Clock;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, coop, yield_now};
@@ -13,7 +14,7 @@ use tokio::task::{JoinHandle, coop, yield_now};
 use super::part::{Ending, Part, Work};
 use super::result::{End, Gathered, Outcome, PartResult};
 use super::tally::{Stake, Tally};
-use crate::{Partial, PartialPolicy};
+use crate::{Partial, PartialPolicy, exact};
 
 /// Which part ended, and how; a task that its runtime ended has no ending.
 type Ended<T, E> = (usize, Option<Ending<T, E>>);
@@ -152,43 +153,58 @@ impl<'a, T: Send + 'a, E: Send + 'a> Run<'a, T, E> {
     fn take(&mut self, (index, ending): Ended<T, E>) {
         let ending = ending.unwrap_or_else(|| Ending::new(Outcome::Cancelled, self.clock.now()));
         let (Some(slot), Some(stake)) = (self.slots.get_mut(index), self.stakes.get(index)) else { return };
-        match ending.outcome {
-            Outcome::Success => self.tally.succeeds(stake),
-            _ => self.tally.fails(stake),
+        let success = ending.is_success();
+        match success {
+            true => self.tally.succeeds(stake),
+            false => self.tally.fails(stake),
         }
-        if self.enough.is_none() && self.tally.accepts() {
-            self.enough = Some(ending.at);
-        }
+        let is_earlier = self.enough.is_none_or(|enough| ending.at < enough);
         slot.ending = Some(ending);
+        if success && is_earlier && self.tally.accepts() {
+            self.enough = self.enough_since();
+        }
     }
 
-    /// Takes what is ready at the moment of the decision.
-    ///
-    /// The scheduler runs in between, once or more: so that tasks that were woken together with this one come to their end, and so
-    /// that no part is taken for pending only because this task's budget for the round was used up.
+    /// When the successes became enough. Tasks may be found in another order than they ended in.
+    fn enough_since(&self) -> Option<Duration> {
+        let ended = self.slots.iter().map(|slot| slot.ending.as_ref());
+        let mut successes: Vec<_> = ended
+            .zip(&self.stakes)
+            .filter_map(|(ending, stake)| Some((ending.filter(|ending| ending.is_success())?.at, stake)))
+            .collect();
+        successes.sort_unstable_by_key(|(at, _)| *at);
+        let mut tally = Tally::new(&self.partial, &self.stakes);
+        successes.into_iter().find_map(|(at, stake)| {
+            tally.succeeds(stake);
+            tally.accepts().then_some(at)
+        })
+    }
+
+    /// Takes what is ready at the moment of the decision: each part that runs is polled once, also those that would not be reached in
+    /// time among others that wake themselves, and all of them again as long as one arrives.
     async fn settle(&mut self) {
-        for _ in 0..=self.running.len() {
+        let mut running: Vec<_> = mem::take(&mut self.running).into_iter().collect();
+        loop {
+            // Tasks that were woken together with this one come to their end.
             yield_now().await;
-            let mut arrived = false;
-            while let Some(ended) = poll_fn(|cx| self.poll_ready(cx)).await {
-                self.take(ended);
-                arrived = true;
+            let before = running.len();
+            for mut job in mem::take(&mut running) {
+                // None is taken for pending only because the one before it used up what this task may do in a round.
+                if !coop::has_budget_remaining() {
+                    yield_now().await;
+                }
+                match poll_fn(|cx| Poll::Ready(job.as_mut().poll(cx))).await {
+                    Poll::Ready(ended) => self.take(ended),
+                    Poll::Pending => running.push(job),
+                }
             }
-            if !arrived && coop::has_budget_remaining() {
+            if running.is_empty() || running.len() == before {
                 break;
             }
         }
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T, E>>> {
-        match Pin::new(&mut self.running).poll_next(cx) {
-            Poll::Ready(arrived) => Poll::Ready(arrived),
-            Poll::Pending => Poll::Ready(None),
-        }
-    }
-
     fn finish(mut self, end: End, at: Duration) -> Gathered<T, E> {
-        self.running.clear();
         let late = if end == End::MaxWait { Outcome::TimedOut } else { Outcome::Cancelled };
         let at_wall = self.clock.wall(at);
         let clock = &self.clock;
@@ -234,7 +250,7 @@ impl<'a, T, E> Slot<'a, T, E> {
             at_wall: clock.wall(at),
         };
         if let Some(value) = value {
-            result.confidence = value.confidence;
+            result.confidence = exact::round(value.confidence.clamp(0.0, 1.0));
             result.degraded = value.degraded;
             result.metadata = value.metadata;
             result.value = Some(value.value);

@@ -1,6 +1,6 @@
 use std::cmp::Reverse;
 
-use crate::{Partial, PartialDecision, PartialPolicy};
+use crate::{Partial, PartialDecision, PartialPolicy, exact};
 
 /// What a part counts for.
 pub(crate) struct Stake {
@@ -144,11 +144,13 @@ impl Partial {
             }
         }
         let least = tally.fewest(&stakes).saturating_add(absent.len());
+        let failed = parts.iter().filter(|(_, success)| !success).count().saturating_add(absent.len());
         missing.extend(absent);
         let decision = PartialDecision {
             accept: missing.is_empty() && tally.accepts(),
-            share: tally.part_of(tally.succeeded),
+            share: exact::round(tally.part_of(tally.succeeded)),
             required: u32::try_from(least).unwrap_or(u32::MAX),
+            failed: u32::try_from(failed).unwrap_or(u32::MAX),
             level: self.level,
             epoch: self.epoch,
             reason: self.reason.clone(),

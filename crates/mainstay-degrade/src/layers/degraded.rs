@@ -4,7 +4,8 @@ use std::time::Duration;
 /// In what way an answer is less than a full one.
 ///
 /// The layers put it on every such answer: into the extensions of an HTTP response ([`InExtensions`](crate::InExtensions)), or wherever
-/// your own [`Mark`] does. Handlers may put it there themselves.
+/// your own [`Mark`] does. Handlers may put it there themselves. Of an answer that is degraded in several ways, as a partial one of a fallback,
+/// it is the way that was marked last; `Marks` has them all.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Degraded {
@@ -29,7 +30,7 @@ pub trait Mark<T> {
     fn mark(&self, response: T, degraded: Degraded) -> T;
 }
 
-/// Marks HTTP responses in their extensions.
+/// Marks HTTP responses in their extensions. What was marked there before stays among their [`Marks`](crate::Marks).
 #[cfg(feature = "http")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InExtensions;
@@ -63,6 +64,8 @@ where
 #[cfg(feature = "http")]
 impl<B> Mark<http::Response<B>> for InExtensions {
     fn mark(&self, mut response: http::Response<B>, degraded: Degraded) -> http::Response<B> {
+        let marks = crate::Marks::of(&response).and(degraded);
+        response.extensions_mut().insert(marks);
         response.extensions_mut().insert(degraded);
         response
     }

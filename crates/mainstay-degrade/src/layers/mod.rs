@@ -4,6 +4,8 @@ mod assessed;
 mod decision;
 mod degraded;
 mod fallback;
+#[cfg(feature = "http")]
+mod marks;
 mod observe;
 mod shed;
 mod stale;
@@ -17,11 +19,15 @@ pub use degraded::InExtensions;
 pub use degraded::{Degraded, Mark};
 pub use fallback::{FallBackOn, FallbackFuture, FallbackLayer, FallbackService, Instead, Never, OnError};
 #[cfg(feature = "http")]
+pub use marks::Marks;
+#[cfg(feature = "http")]
 pub use observe::JudgeHttp;
 pub use observe::{JudgeErrors, JudgeSources, ObserveFuture, ObserveLayer, ObserveService, UnlessDegraded};
+#[cfg(feature = "http")]
+pub use shed::ShedHttp;
 pub use shed::{
     Criticality, OnShed, PassShed, Shed, ShedCounts, ShedError, ShedFuture, ShedLayer, ShedService, ShedWith,
 };
 #[cfg(feature = "http")]
 pub use stale::KeepHttp;
-pub use stale::{KeepOk, Keeping, StaleFuture, StaleLayer, StaleService, Worth};
+pub use stale::{KeepOk, KeepUnlessDegraded, Keeping, StaleFuture, StaleLayer, StaleService, Worth};

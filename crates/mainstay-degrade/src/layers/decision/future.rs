@@ -8,7 +8,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use super::headers;
-use crate::{Assessment, Degraded};
+use crate::{Assessment, Marks};
 
 pin_project! {
     /// The future of a [`DecisionService`](crate::DecisionService).
@@ -38,8 +38,8 @@ where
         let this = self.project();
         let mut response = ready!(this.work.poll(cx))?;
         if let Some(assessment) = this.assessment {
-            let degraded = response.extensions().get::<Degraded>().copied();
-            headers::write(response.headers_mut(), assessment, degraded, *this.names);
+            let marks = Marks::of(&response);
+            headers::write(response.headers_mut(), assessment, marks, *this.names);
         }
         Poll::Ready(Ok(response))
     }

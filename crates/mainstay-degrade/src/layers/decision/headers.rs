@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Assessment, Degraded, Level};
+use crate::{Assessment, Degraded, Level, Marks};
 
 /// The level, if something is wrong: `minor`, `moderate`, `severe`.
 pub const DEGRADED: HeaderName = HeaderName::from_static("degraded");
@@ -12,7 +12,8 @@ pub const DEGRADED: HeaderName = HeaderName::from_static("degraded");
 /// The thresholds that were reached, the worst first: `breakers_open, error_rate`.
 pub const DEGRADED_REASON: HeaderName = HeaderName::from_static("degraded-reason");
 
-/// In what way this answer is less than a full one: `fallback`, `stale`, `partial`. A full one has no such header.
+/// In what way this answer is less than a full one: `fallback`, `stale`, `partial`, or several of them: `fallback, stale`. A full one
+/// has no such header.
 pub const DEGRADED_ANSWER: HeaderName = HeaderName::from_static("degraded-answer");
 
 /// How much of a partial answer is there: `0.00` to `1.00`, rounded down.
@@ -22,12 +23,7 @@ pub const DEGRADED_COMPLETENESS: HeaderName = HeaderName::from_static("degraded-
 pub const DEGRADED_AGE: HeaderName = HeaderName::from_static("degraded-age");
 
 /// Says it all in headers. What an upstream said under the same names stays beside it.
-pub(super) fn write(
-    headers: &mut HeaderMap,
-    assessment: &Assessment,
-    degraded: Option<Degraded>,
-    names: bool,
-) {
+pub(super) fn write(headers: &mut HeaderMap, assessment: &Assessment, marks: Marks, names: bool) {
     if assessment.level != Level::None {
         headers.append(DEGRADED, HeaderValue::from_static(assessment.level.as_str()));
         // A name may hold what a header cannot.
@@ -35,19 +31,16 @@ pub(super) fn write(
             put(headers, DEGRADED_REASON, &reason(assessment, false));
         }
     }
-    let Some(degraded) = degraded else { return };
-    headers.append(DEGRADED_ANSWER, HeaderValue::from_static(degraded.as_str()));
-    match degraded {
-        Degraded::Fallback => {}
-        Degraded::Stale { age } => {
-            let seconds = age.as_secs() + u64::from(age.subsec_nanos() > 0);
-            headers.append(DEGRADED_AGE, HeaderValue::from(seconds));
-        }
-        Degraded::Partial { completeness } => {
-            let hundredths = (completeness.clamp(0.0, 1.0) * 100.0 + 1e-9).floor() / 100.0;
-            if hundredths.is_finite() {
-                put(headers, DEGRADED_COMPLETENESS, &format!("{hundredths:.2}"));
-            }
+    let ways: Vec<_> = marks.ways().map(Degraded::as_str).collect();
+    put(headers, DEGRADED_ANSWER, &ways.join(", "));
+    if let Some(age) = marks.age {
+        let seconds = age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0));
+        headers.append(DEGRADED_AGE, HeaderValue::from(seconds));
+    }
+    if let Some(completeness) = marks.completeness {
+        let hundredths = (completeness.clamp(0.0, 1.0) * 100.0 + 1e-9).floor() / 100.0;
+        if hundredths.is_finite() {
+            put(headers, DEGRADED_COMPLETENESS, &format!("{hundredths:.2}"));
         }
     }
 }

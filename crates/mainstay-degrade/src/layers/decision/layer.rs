@@ -7,7 +7,8 @@ use crate::{DegradationManager, ExecutionMode, Mode};
 
 /// Puts the [`Assessment`](crate::Assessment) of the moment, as an `Arc`, into the extensions of each request, so that all
 /// decisions for one request are made by the same one; and says in the response's [headers](crate::headers) how things
-/// were, and in what way the answer is [`Degraded`](crate::Degraded).
+/// were, and in what ways the answer is [`Degraded`](crate::Degraded).
+/// Over gRPC these headers are the metadata that comes first, or with the status of a call that failed.
 ///
 /// ```
 /// use std::convert::Infallible;

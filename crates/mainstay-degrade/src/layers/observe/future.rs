@@ -36,7 +36,8 @@ where
         let this = self.project();
         let inner = this.inner;
         let result = ready!(this.noted.run(|| inner.poll(cx)));
-        this.noted.answered(this.classify.classify(&result).verdict());
+        let verdict = this.noted.run(|| this.classify.classify(&result).verdict());
+        this.noted.answered(verdict);
         Poll::Ready(result)
     }
 }

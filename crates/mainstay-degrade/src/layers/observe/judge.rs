@@ -11,10 +11,32 @@ type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// It finds that in the error itself and in what its text shows, and in a box also among the sources. For an error type of your own that
 /// hides what it is made from, take [`JudgeSources`].
+///
+/// An error whose text shows several others, as that of a retry may ("2 attempts: connection reset; rejected"), is ignored if one of them says
+/// so: a text does not tell which of them counts. If what failed before that is to count, say so with a classifier of your own,
+/// which knows the type:
+///
+/// ```
+/// use mainstay_core::{Classified, Classify};
+/// use mainstay_degrade::{DegradationManager, JudgeErrors, ObserveLayer};
+/// use tower::BoxError;
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("{attempts} attempts, the last: {last}")]
+/// struct Exhausted { attempts: u32, last: BoxError }
+///
+/// let degrade = DegradationManager::builder().build()?;
+/// let layer = ObserveLayer::new(degrade.observer()).classify(|result: &Result<u64, Exhausted>| match result {
+///     Err(exhausted) if exhausted.attempts > 1 => Classified::failure(),
+///     _ => JudgeErrors.classify(result),
+/// });
+/// # let _ = layer;
+/// # Ok::<(), mainstay_degrade::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JudgeErrors;
 
-/// The same as [`JudgeErrors`], with a look at all sources of an error.
+/// The same as [`JudgeErrors`], with a look at all sources of an error. Texts that show several errors it takes for a rejection as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JudgeSources;
 

@@ -15,7 +15,7 @@ pub(super) struct Noted {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Now {
     Waits,
-    /// The inner service runs: whatever ends this now is a panic.
+    /// The inner service or the classifier runs: whatever ends this now is a panic.
     Runs,
     Answered,
 }

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
+#[cfg(feature = "http")]
+use super::ShedHttp;
 use super::service::{PassShed, ShedService, ShedWith};
 use super::tally::Tally;
 use super::{Shed, ShedCounts};
@@ -53,12 +55,53 @@ impl<F, M: Mode> ShedLayer<F, PassShed, M> {
 impl<F, R, M: Mode, A> ShedLayer<F, R, M, A> {
     /// Answers with a response instead of a [`ShedError`](crate::ShedError) when a request is shed. The service's error is then the
     /// inner one's.
+    ///
+    /// What observes the traffic outside of this layer must be able to tell that such a response is no answer of the service, or what the
+    /// level sheds keeps up the level. Over HTTP take [`reject_http`](Self::reject_http), or put [`NotAsked`](crate::NotAsked) into the
+    /// response's extensions; else mark it in a way of your own, for
+    /// [`ObserveLayer::degraded_when`](crate::ObserveLayer::degraded_when).
     pub fn reject_with<G, T>(self, respond: G) -> ShedLayer<F, ShedWith<G>, M, A>
     where
         G: Fn(Shed) -> T + Clone,
     {
+        self.on_shed(ShedWith(respond))
+    }
+
+    /// What becomes of a request that is shed, by your own [`OnShed`](crate::OnShed), or by a [`ShedHttp`](crate::ShedHttp) that is
+    /// set up. Default: [`PassShed`].
+    pub fn on_shed<S>(self, on_shed: S) -> ShedLayer<F, S, M, A> {
         let Self { degrade, criticality, assessed, tally, .. } = self;
-        ShedLayer { degrade, criticality, on_shed: ShedWith(respond), assessed, tally }
+        ShedLayer { degrade, criticality, on_shed, assessed, tally }
+    }
+
+    /// Answers with a problem, the status 503 and `Retry-After`, when a request is shed: see [`ShedHttp`](crate::ShedHttp). The
+    /// service's error is then the inner one's.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use mainstay_degrade::{Criticality, DegradationManager, Level, ObserveLayer, ShedLayer};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let degrade = DegradationManager::builder().build()?;
+    /// let service = ServiceBuilder::new()
+    ///     .layer(ObserveLayer::http(degrade.observer()))
+    ///     .layer(ShedLayer::new(&degrade, |_: &Request<()>| Criticality::Sheddable).reject_http())
+    ///     .service(service_fn(async |_: Request<()>| Ok::<_, std::io::Error>(Response::new("a report"))));
+    ///
+    /// degrade.pin(Level::Severe, Duration::from_secs(60))?;
+    /// for _ in 0..100 {
+    ///     assert_eq!(service.clone().oneshot(Request::new(())).await?.status(), 503);
+    /// }
+    /// assert_eq!(degrade.observer().figures(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn reject_http(self) -> ShedLayer<F, ShedHttp, M, A> {
+        self.on_shed(ShedHttp::default())
     }
 
     /// Where requests have an assessment of their own: [`InExtensions`](crate::InExtensions) inside of a

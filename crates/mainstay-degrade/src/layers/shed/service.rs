@@ -40,7 +40,8 @@ pub enum ShedError<E> {
     Inner(E),
 }
 
-/// What becomes of a request that is shed: [`PassShed`], [`ShedWith`], or your own.
+/// What becomes of a request that is shed: [`PassShed`], [`ShedWith`], `ShedHttp`, or your own, with
+/// [`ShedLayer::on_shed`](crate::ShedLayer::on_shed).
 ///
 /// `T` is the response, `E` the error of the inner service.
 pub trait OnShed<T, E>: Clone {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use mainstay_core::Clock;
 use pin_project_lite::pin_project;
 
-use super::store::{Kept, Refresh, Store};
+use super::kept::{Kept, Refresh};
+use super::store::Store;
 use super::{Keeping, Worth};
 use crate::Degraded;
 
@@ -95,7 +96,7 @@ impl<Key: Eq + Hash + Clone, T, P> Asking<Key, T, P> {
                 result
             }
             (Worth::Forget, _) => {
-                self.store.forget(&self.key);
+                self.store.forget(&self.key, self.asked_at);
                 result
             }
             (Worth::Keep | Worth::Pass, _) => {

@@ -41,7 +41,7 @@ use crate::{Current, DegradationManager, ExecutionMode, Mode};
 /// A request whose caller gives up before the answer is there, as an outer time-out does, counts as one that failed if there is an answer
 /// that was kept: else a service that hangs would never be known to fail. So the first requests wait for it in vain, and from the first that
 /// was given up on, requests get what was kept. Of results the one that was asked for last says whether the inner service
-/// fails, in whatever order they come.
+/// fails, in whatever order they come; and what was taken back stays so, whatever comes later that was asked for earlier.
 ///
 /// Such a service is always ready, and asks a clone of the inner one, which waits in the request's future until it is ready; one that
 /// cannot become ready has failed. So what is answered from before neither waits for an inner service that is busy nor holds what that
@@ -98,6 +98,10 @@ impl<F, Key: Eq + Hash + Clone, T, P, M: Mode, A> StaleLayer<F, Key, T, P, M, A>
     }
 
     /// How many keys are kept at most; those that are asked for least go first. At least 1. Forgets what was kept. Default: 10,000.
+    ///
+    /// A key whose answers were taken back has a place among them for a while. One that is asked for again at the moment does not go,
+    /// so that there may be more for as long as so many are. Bytes are not counted: they are so many times those of the largest answer at
+    /// most, so let a [`Keeping`](crate::Keeping) of your own pass what is too large for that.
     #[must_use]
     pub fn max_entries(mut self, max_entries: usize) -> Self {
         self.store = Arc::new(Store::new(max_entries));
@@ -112,7 +116,7 @@ impl<F, Key: Eq + Hash + Clone, T, P, M: Mode, A> StaleLayer<F, Key, T, P, M, A>
         StaleLayer { degrade, operation, keeping, key, store, max_staleness, refresh_every, assessed }
     }
 
-    /// How many keys are kept now.
+    /// How many keys have an answer now. Looks at each of them.
     pub fn entries(&self) -> usize {
         self.store.len()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tower_service::Service;
 
 use super::future::{Asking, Unanswered};
-use super::store::Kept;
+use super::kept::Kept;
 use super::{Keeping, StaleFuture, StaleLayer};
 use crate::{Asked, Assessed, Behavior, Current, Degraded, ExecutionMode, Mode};
 

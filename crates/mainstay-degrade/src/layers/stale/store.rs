@@ -1,144 +1,105 @@
+use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
-/// The bit of [`Kept::asked_last`] that is set by a failure.
-const FAILED: u64 = 1;
-const SUCCEEDED: u64 = 0;
+use super::kept::{Kept, nanos};
 
-/// The answers of all services of one layer: so many keys at most.
+/// What is known of all services of one layer: so many keys at most.
 pub(super) struct Store<Key, T> {
-    keys: Cache<Key, Arc<Kept<T>>>,
+    keys: Cache<Key, Arc<Kept<T>>, UnitWeighter, DefaultHashBuilder, Farewell<Key, T>>,
+    taken_back: Arc<TakenBack>,
 }
 
-/// What is known of one key.
-pub(super) struct Kept<T> {
-    answer: ArcSwapOption<Answer<T>>,
-    /// Somebody asks again. Held by a [`Refresh`].
-    refreshing: AtomicBool,
-    /// What is known to have been asked last: when, in nanoseconds since the clock's zero, and in the lowest bit whether that failed.
-    asked_last: AtomicU64,
-    /// When to ask again, in nanoseconds since the clock's zero.
-    next_try: AtomicU64,
-}
+/// The earliest time that an answer must have been asked for at to be kept for a key that nothing is known of: the keys that had to go
+/// may have been among those whose answers were taken back until then. In nanoseconds since the clock's zero.
+#[derive(Default)]
+struct TakenBack(AtomicU64);
 
-/// An answer, and when it was asked for.
-pub(super) struct Answer<T> {
-    pub(super) response: T,
-    pub(super) asked_at: Duration,
+/// What happens to keys that have to go.
+struct Farewell<Key, T> {
+    taken_back: Arc<TakenBack>,
+    /// Drops them when no lock is held any more.
+    later: DefaultLifecycle<Key, Arc<Kept<T>>>,
 }
-
-/// The right to ask again for one key, of which there is one at a time. Given back when it is dropped.
-pub(super) struct Refresh<T>(Arc<Kept<T>>);
 
 impl<Key: Eq + Hash + Clone, T> Store<Key, T> {
     pub(super) fn new(max_entries: usize) -> Self {
-        Self { keys: Cache::new(max_entries.max(1)) }
+        let max_entries = max_entries.max(1);
+        let taken_back = Arc::<TakenBack>::default();
+        let farewell = Farewell { taken_back: taken_back.clone(), later: DefaultLifecycle::default() };
+        let hash_builder = DefaultHashBuilder::default();
+        let keys = Cache::with(max_entries, max_entries as u64, UnitWeighter, hash_builder, farewell);
+        Self { keys, taken_back }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Kept<T>>> {
         self.keys.get(key)
     }
 
-    /// Keeps an answer, unless there is one that was asked for later.
+    /// Keeps an answer, unless there is one that was asked for later, or those of its time were taken back.
     pub(super) fn keep(&self, key: &Key, response: T, asked_at: Duration) {
-        let answer = Arc::new(Answer { response, asked_at });
-        let kept =
-            match self.keys.get_or_insert_with(key, || Ok::<_, std::convert::Infallible>(Arc::default())) {
-                Ok(kept) => kept,
-                Err(never) => match never {},
-            };
-        kept.answer.rcu(|known| match known {
-            Some(known) if known.asked_at > asked_at => Some(known.clone()),
-            _ => Some(answer.clone()),
-        });
-        kept.succeeded(asked_at);
+        self.get_or_insert(key).keep(response, asked_at);
     }
 
-    /// What was kept for a key no longer holds.
-    pub(super) fn forget(&self, key: &Key) {
-        self.keys.remove(key);
+    /// What was answered for a key no longer holds, if it was asked for no later than this.
+    pub(super) fn forget(&self, key: &Key, asked_at: Duration) {
+        let kept = self.get_or_insert(key);
+        kept.forget(asked_at);
+        if !self.keys.peek(key).is_some_and(|now| Arc::ptr_eq(&now, &kept)) {
+            // It had to go meanwhile. Who comes in its place after the next line knows; who did before is told.
+            self.taken_back.raise(kept.taken_back());
+            if let Some(now) = self.keys.peek(key) {
+                now.forget(asked_at);
+            }
+        }
     }
 
+    /// How many keys have an answer.
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-}
-
-/// Relaxed throughout: the flags guard no other memory; the answer is published by its own pointer.
-impl<T> Kept<T> {
-    /// The answer, if it is at most so old. What is older is dropped.
-    pub(super) fn answer(&self, now: Duration, max_staleness: Duration) -> Option<Arc<Answer<T>>> {
-        let answer = self.answer.load_full()?;
-        if answer.age(now) <= max_staleness {
-            return Some(answer);
-        }
-        // Unless there is a new one by now.
-        self.answer.compare_and_swap(&Some(answer), None);
-        None
+        self.keys.iter().filter(|(_, kept)| kept.has_answer()).count()
     }
 
-    pub(super) fn is_failing(&self) -> bool {
-        self.asked_last.load(Ordering::Relaxed) & FAILED != 0
-    }
-
-    pub(super) fn succeeded(&self, asked_at: Duration) {
-        self.conclude(asked_at, SUCCEEDED);
-    }
-
-    pub(super) fn failed(&self, asked_at: Duration, next_try: Duration) {
-        if self.conclude(asked_at, FAILED) {
-            self.next_try.store(nanos(next_try), Ordering::Relaxed);
-        }
-    }
-
-    /// Unless there is a result that was asked for later.
-    fn conclude(&self, asked_at: Duration, failed: u64) -> bool {
-        let result = (nanos(asked_at) << 1) | failed;
-        let order = Ordering::Relaxed;
-        let is_news = |known: u64| (known | FAILED <= result | FAILED).then_some(result);
-        self.asked_last.fetch_update(order, order, is_news).is_ok()
-    }
-
-    /// The right to ask again, if it is time for that and nobody has it.
-    pub(super) fn refresh(self: &Arc<Self>, now: Duration, every: Duration) -> Option<Refresh<T>> {
-        let is_due = nanos(now) >= self.next_try.load(Ordering::Relaxed);
-        if !is_due || self.refreshing.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        self.next_try.store(nanos(now.saturating_add(every)), Ordering::Relaxed);
-        Some(Refresh(self.clone()))
-    }
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self {
-            answer: ArcSwapOption::empty(),
-            refreshing: AtomicBool::new(false),
-            asked_last: AtomicU64::new(0),
-            next_try: AtomicU64::new(0),
+    fn get_or_insert(&self, key: &Key) -> Arc<Kept<T>> {
+        match self.keys.get_or_insert_with(key, || Ok::<_, Infallible>(Arc::new(self.taken_back.newcomer())))
+        {
+            Ok(kept) => kept,
+            Err(never) => match never {},
         }
     }
 }
 
-impl<T> Answer<T> {
-    pub(super) fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.asked_at)
+/// Acquire and release, so that whoever finds a key gone also finds what it left.
+impl TakenBack {
+    fn raise(&self, until: Duration) {
+        self.0.fetch_max(nanos(until), Ordering::AcqRel);
+    }
+
+    fn newcomer<T>(&self) -> Kept<T> {
+        Kept::new(Duration::from_nanos(self.0.load(Ordering::Acquire)))
     }
 }
 
-impl<T> Drop for Refresh<T> {
-    fn drop(&mut self) {
-        self.0.refreshing.store(false, Ordering::Relaxed);
+impl<Key, T> Lifecycle<Key, Arc<Kept<T>>> for Farewell<Key, T> {
+    type RequestState = <DefaultLifecycle<Key, Arc<Kept<T>>> as Lifecycle<Key, Arc<Kept<T>>>>::RequestState;
+
+    /// Else somebody else could ask for it anew at the same time.
+    fn is_pinned(&self, _: &Key, kept: &Arc<Kept<T>>) -> bool {
+        kept.is_refreshing()
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, key: Key, kept: Arc<Kept<T>>) {
+        self.taken_back.raise(kept.taken_back());
+        self.later.on_evict(state, key, kept);
     }
 }
 
-/// With a bit to spare: that is enough for 292 years.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX >> 1)
+impl<Key, T> Clone for Farewell<Key, T> {
+    fn clone(&self) -> Self {
+        Self { taken_back: self.taken_back.clone(), later: self.later.clone() }
+    }
 }
