@@ -71,6 +71,19 @@ impl Drop for Alive {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parts_without_a_deadline_of_their_own_have_that_of_all() {
+    let gathered = share(0.5)
+        .part("slow", after(secs(9), 1))
+        .with(Part::new("given time", after(secs(9), 2)).deadline(secs(20)))
+        .part_deadline(secs(5))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(outcomes(&gathered), [Outcome::TimedOut, Outcome::Success]);
+    assert!(took(&gathered, secs(9)) && gathered.parts[0].latency < secs(6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn results_stand_in_the_order_of_the_parts_with_all_that_is_known_of_them() {
     let rated = async { Ok(PartValue::new(2).confidence(0.7).degraded().metadata("from", "cache")) };
     let gathered = share(0.4)
@@ -282,6 +295,7 @@ async fn what_makes_no_sense_is_refused_by_its_field() {
         (weight(f64::INFINITY), "part.a.weight"),
         (weight(0.0), "weights"),
         (share(0.5).with(Part::new("a", ready(Ok(1))).deadline(Duration::ZERO)), "part.a.deadline"),
+        (share(0.5).part("a", ready(Ok(1))).part_deadline(Duration::ZERO), "part_deadline"),
         (by(PartialPolicy::share(0.5).require("plan"), Level::None).part("a", ready(Ok(1))), "required"),
     ];
     for (gather, field) in cases {

@@ -20,8 +20,10 @@ pub(crate) struct Live {
     own: BTreeMap<Name, Own>,
     /// For each breaker, whether the hook is called.
     hooked: BTreeMap<Name, Arc<AtomicBool>>,
-    /// The settings in force. Whoever changes them holds this.
-    settings: Mutex<Settings>,
+    /// Held by who puts other settings in force.
+    turn: Mutex<()>,
+    /// The settings in force.
+    settings: Mutex<Arc<Settings>>,
 }
 
 /// A check as code has it.
@@ -57,7 +59,8 @@ impl Live {
         }
         let own = own(health);
         same_checks(settings, &own)?;
-        let live = Self { own, hooked, settings: Mutex::new(settings.clone()) };
+        let (turn, in_force) = (Mutex::default(), Mutex::new(Arc::new(settings.clone())));
+        let live = Self { own, hooked, turn, settings: in_force };
         live.put_checks(settings, health)?;
         Ok(live)
     }
@@ -70,7 +73,7 @@ impl Live {
         health: &HealthManager,
         degradation: &DegradationManager,
     ) -> Result<(), ConfigError> {
-        let mut current = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // All that may be refused comes first; what is left cannot be.
         let known = |name: &Name| breakers.iter().any(|breaker| breaker.name() == *name);
         if let Some(new) = settings.breakers.keys().find(|name| !known(name)) {
@@ -86,7 +89,7 @@ impl Live {
         }
         if let Err(refused) = self.put_checks(settings, health) {
             // These were in force already.
-            let _ = self.put_checks(&current, health);
+            let _ = self.put_checks(&self.settings(), health);
             return Err(refused);
         }
         for breaker in breakers {
@@ -98,7 +101,7 @@ impl Live {
             }
         }
         degradation.reconfigure(levels)?;
-        *current = settings.clone();
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings.clone());
         Ok(())
     }
 
@@ -114,7 +117,7 @@ impl Live {
         Ok(())
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

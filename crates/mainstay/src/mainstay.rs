@@ -11,7 +11,7 @@ use mainstay_core::ConfigError;
 use mainstay_core::NoRuntime;
 use mainstay_core::{Clock, Registry};
 #[cfg(feature = "degrade")]
-use mainstay_degrade::DegradationManager;
+use mainstay_degrade::{DegradationManager, Gather};
 #[cfg(feature = "health")]
 use mainstay_health::HealthManager;
 
@@ -88,7 +88,7 @@ impl Mainstay {
 
     /// The settings in force, if it was made from settings.
     #[cfg(feature = "config")]
-    pub fn settings(&self) -> Option<Settings> {
+    pub fn settings(&self) -> Option<Arc<Settings>> {
         self.live.as_ref().map(|live| live.settings())
     }
 
@@ -164,6 +164,40 @@ impl Mainstay {
     #[cfg(feature = "health")]
     pub fn health(&self) -> &HealthManager {
         &self.health
+    }
+
+    /// A gather of a workflow's parts, by the level of this moment. It has the times of the [settings](Self::from_settings), if there are
+    /// any: `timeout_override` for each part, `max_wait_time` for all, and `after_quorum`.
+    ///
+    /// ```
+    /// use mainstay::Mainstay;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mainstay = Mainstay::builder("orchestrator").build()?;
+    /// let gathered = mainstay
+    ///     .gather("agent_dag")
+    ///     .required("plan", async { Ok::<_, &str>("a plan") })
+    ///     .part("agent-1", async { Ok("an answer") })
+    ///     .run()
+    ///     .await?;
+    /// assert!(gathered.accepted());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "degrade")]
+    pub fn gather<'a, T, E>(&self, workflow: &str) -> Gather<'a, T, E> {
+        let gather = Gather::new(self.degradation.partial(workflow));
+        #[cfg(feature = "config")]
+        if let Some(settings) = self.settings() {
+            let said = &settings.degradation;
+            let gather = gather.part_deadline(said.timeout_override).max_wait(said.max_wait_time);
+            return match said.after_quorum {
+                Some(grace) => gather.after_quorum(grace),
+                None => gather,
+            };
+        }
+        gather
     }
 
     /// The degradation manager. It watches the breakers of the builder, and the health manager.

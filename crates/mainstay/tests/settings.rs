@@ -63,6 +63,19 @@ async fn what_a_file_names_is_built_and_is_as_it_says() {
     assert_eq!(mainstay.degradation().level(), Level::None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn gathers_have_the_times_of_the_settings() {
+    let times = "  partial_results: { timeout_override: 2s, max_wait_time: 9s, after_quorum: 1s }\n";
+    let mainstay = builder(&(FILE.to_owned() + times)).build().unwrap();
+    let slow = async || {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Ok::<_, &str>(1)
+    };
+    let gathered = mainstay.gather("any").part("a", slow()).part("b", slow()).run().await.unwrap();
+    assert!(gathered.took < Duration::from_secs(3), "{:?}", gathered.took);
+    assert!(!gathered.accepted());
+}
+
 #[test]
 fn a_check_that_is_only_in_the_file_or_only_in_code_is_refused_by_name() {
     let only_in_file = Mainstay::from_settings("orders", load(FILE).settings()).build().unwrap_err();

@@ -63,6 +63,7 @@ pub struct Gather<'a, T, E> {
     clock: Clock,
     max_wait: Duration,
     after_quorum: Duration,
+    part_deadline: Option<Duration>,
     concurrency: usize,
     parts: Vec<Part<'a, T, E>>,
     spawn: Option<Spawn<'a, T, E>>,
@@ -88,6 +89,7 @@ impl<'a, T, E> Gather<'a, T, E> {
             partial,
             max_wait: Duration::from_secs(30),
             after_quorum: Duration::from_secs(5),
+            part_deadline: None,
             concurrency: usize::MAX,
             parts: Vec::new(),
             spawn: None,
@@ -109,6 +111,13 @@ impl<'a, T, E> Gather<'a, T, E> {
     /// How long it waits for the others once enough parts succeeded: at most 365 days. Default: 5 s.
     pub fn after_quorum(mut self, grace: Duration) -> Self {
         self.after_quorum = grace;
+        self
+    }
+
+    /// How long a part may take that has no [deadline](Part::deadline) of its own, from its start: more than zero, at most 365 days.
+    /// Default: until the gather ends.
+    pub fn part_deadline(mut self, deadline: Duration) -> Self {
+        self.part_deadline = Some(deadline);
         self
     }
 
@@ -157,6 +166,9 @@ impl<'a, T, E> Gather<'a, T, E> {
             let grace = format_args!("{:?}", self.after_quorum).to_string();
             return Err(ConfigError::new("after_quorum", grace, "must be at most 365 days"));
         }
+        if let Some(deadline) = self.part_deadline {
+            check_duration("part_deadline", deadline)?;
+        }
         if self.concurrency == 0 {
             return Err(ConfigError::new("concurrency", 0, "must be at least 1"));
         }
@@ -194,7 +206,8 @@ impl<'a, T, E> Gather<'a, T, E> {
     /// Makes what the parts say of themselves the policy's, so that policy and outcomes alone decide.
     fn resolve(&mut self) -> Result<(), ConfigError> {
         let policy = &mut self.partial.policy;
-        for part in &self.parts {
+        for part in &mut self.parts {
+            part.deadline = part.deadline.or(self.part_deadline);
             if let Some(weight) = part.weight {
                 policy.weights.insert(part.source.clone(), weight);
             }
