@@ -1,10 +1,10 @@
-use mainstay_config::Loaded;
+use mainstay_config::{Loaded, Warning};
 use serde::Serialize;
 
 use crate::exit;
 use crate::format::{Format, json};
-use crate::mistake::Mistake;
-use crate::output::{Output, one_line};
+use crate::mistake::{Mistake, Mistakes, Place};
+use crate::output::Output;
 use crate::sources::Sources;
 
 /// Tells every mistake in settings files and in the variables on top of them, all at once
@@ -34,7 +34,16 @@ struct Findings {
     ok: bool,
     fingerprint: Option<String>,
     errors: Vec<Mistake>,
-    warnings: Vec<String>,
+    warnings: Vec<Doubt>,
+}
+
+/// A warning for machines.
+#[derive(Serialize)]
+struct Doubt {
+    #[serde(flatten)]
+    place: Place,
+    path: String,
+    text: String,
 }
 
 impl Check {
@@ -43,10 +52,13 @@ impl Check {
         let code = if loaded.is_ok() { exit::FINE } else { exit::WRONG };
         match (self.format, loaded) {
             (Format::Json, loaded) => output.line(json(&Findings::of(loaded))),
-            (Format::Text, Err(mistakes)) => output.mistakes(&mistakes),
+            (Format::Text, Err(mistakes)) => {
+                mistakes.warnings.iter().for_each(|warning| output.warn(warning));
+                output.mistakes(&mistakes.errors);
+            }
             (Format::Text, Ok(loaded)) => {
                 loaded.warnings().iter().for_each(|warning| output.warn(warning));
-                let (names, fingerprint) = (one_line(self.sources.names()), loaded.fingerprint());
+                let (names, fingerprint) = (self.sources.names(), loaded.fingerprint());
                 output.line(format_args!("{names}: no mistakes, fingerprint {fingerprint}"));
             }
         }
@@ -55,15 +67,25 @@ impl Check {
 }
 
 impl Findings {
-    fn of(loaded: Result<Loaded, Vec<Mistake>>) -> Self {
+    fn of(loaded: Result<Loaded, Mistakes>) -> Self {
         match loaded {
             Ok(loaded) => Self {
                 ok: true,
                 fingerprint: Some(loaded.fingerprint().to_string()),
                 errors: Vec::new(),
-                warnings: loaded.warnings(),
+                warnings: loaded.warnings().iter().map(Doubt::from).collect(),
             },
-            Err(errors) => Self { ok: false, fingerprint: None, errors, warnings: Vec::new() },
+            Err(Mistakes { errors, warnings }) => {
+                let warnings = warnings.iter().map(Doubt::from).collect();
+                Self { ok: false, fingerprint: None, errors, warnings }
+            }
         }
+    }
+}
+
+impl From<&Warning> for Doubt {
+    fn from(warning: &Warning) -> Self {
+        let Warning { origin, path, text, .. } = warning;
+        Self { place: Place::from(origin), path: path.clone(), text: text.clone() }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::exit;
 use crate::format::{Format, json};
-use crate::output::{Output, one_line};
+use crate::output::Output;
 use crate::sources::{Reading, is_stdin};
 
 /// Tells what changes from what to what between the effective settings of two files
@@ -46,8 +46,8 @@ impl Diff {
         let changes = match (load(&self.from), load(&self.to)) {
             (Ok(from), Ok(to)) => from.diff(&to),
             (from, to) => {
-                let mut mistakes = from.err().unwrap_or_default();
-                for mistake in to.err().unwrap_or_default() {
+                let mut mistakes = from.err().unwrap_or_default().errors;
+                for mistake in to.err().unwrap_or_default().errors {
                     // What is wrong with a variable is wrong on top of both.
                     if !mistakes.contains(&mistake) {
                         mistakes.push(mistake);
@@ -58,7 +58,7 @@ impl Diff {
             }
         };
         match self.format {
-            Format::Text => changes.iter().for_each(|change| output.line(one_line(change))),
+            Format::Text => changes.iter().for_each(|change| output.line(change)),
             Format::Json => output.line(json(&changes.iter().map(Changed::of).collect::<Vec<_>>())),
         }
         if changes.is_empty() { exit::FINE } else { exit::DIFFERENT }

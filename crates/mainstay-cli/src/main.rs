@@ -14,7 +14,6 @@ mod probe;
 mod reference;
 mod show;
 mod sources;
-mod tree;
 
 use std::process::ExitCode;
 

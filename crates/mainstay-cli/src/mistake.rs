@@ -1,78 +1,95 @@
 use std::fmt;
 
-use mainstay_config::{Origin, SettingError};
+use mainstay_config::{Origin, SettingError, SettingErrors, Warning};
 use serde::Serialize;
 
-use crate::output::one_line;
+/// Why settings could not be loaded, as people and as machines read it.
+#[derive(Default)]
+pub(crate) struct Mistakes {
+    pub(crate) errors: Vec<Mistake>,
+    pub(crate) warnings: Vec<Warning>,
+}
 
-/// One thing that is wrong with the settings, as people and as machines read it.
+/// One thing that is wrong with the settings.
 #[derive(PartialEq, Eq, Serialize)]
 pub(crate) struct Mistake {
-    file: Option<String>,
-    line: Option<usize>,
-    column: Option<usize>,
-    variable: Option<String>,
+    #[serde(flatten)]
+    place: Place,
     path: String,
     found: String,
     expected: String,
     hint: Option<String>,
-    /// The file with line and column, or the variable.
+    /// As people read it.
     #[serde(skip)]
-    place: String,
+    told: String,
+}
+
+/// A file with line and column, or a variable.
+#[derive(Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Place {
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+    variable: Option<String>,
 }
 
 impl Mistake {
     /// A file of which nothing could be read.
     pub(crate) fn of_file(file: &str, found: String, expected: &str) -> Self {
         Self {
-            file: Some(file.to_owned()),
-            line: None,
-            column: None,
-            variable: None,
+            place: Place { file: Some(file.to_owned()), ..Place::default() },
             path: String::new(),
+            told: format!("{file}: found {found}, expected {expected}"),
             found,
             expected: expected.to_owned(),
             hint: None,
-            place: file.to_owned(),
         }
     }
 }
 
 impl From<&SettingError> for Mistake {
     fn from(error: &SettingError) -> Self {
-        let (mut file, mut place, mut variable) = (None, (0, 0), None);
-        match &error.origin {
-            Origin::File { file: name, line, column, .. } => {
-                (file, place) = (Some(name.to_string()), (*line, *column));
-            }
-            Origin::Variable(name) => variable = Some(name.to_string()),
-            _ => {}
-        }
-        let known = |number: usize| (number > 0).then_some(number);
         Self {
-            file,
-            line: known(place.0),
-            column: known(place.1),
-            variable,
+            place: Place::from(&error.origin),
             path: error.path.clone(),
             found: error.found.clone(),
             expected: error.expected.clone(),
             hint: error.hint.clone(),
-            place: error.origin.to_string(),
+            told: error.to_string(),
+        }
+    }
+}
+
+impl From<SettingErrors> for Mistakes {
+    fn from(errors: SettingErrors) -> Self {
+        Self { errors: errors.iter().map(Mistake::from).collect(), warnings: errors.warnings().to_vec() }
+    }
+}
+
+impl From<Mistake> for Mistakes {
+    fn from(mistake: Mistake) -> Self {
+        Self { errors: vec![mistake], warnings: Vec::new() }
+    }
+}
+
+impl From<&Origin> for Place {
+    fn from(origin: &Origin) -> Self {
+        let known = |number: usize| (number > 0).then_some(number);
+        match origin {
+            Origin::File { file, line, column, .. } => Self {
+                file: Some(file.to_string()),
+                line: known(*line),
+                column: known(*column),
+                variable: None,
+            },
+            Origin::Variable(name) => Self { variable: Some(name.to_string()), ..Self::default() },
+            _ => Self::default(),
         }
     }
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", one_line(&self.place))?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", one_line(&self.path))?;
-        }
-        write!(f, "found {}, expected {}", one_line(&self.found), one_line(&self.expected))?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n  {}", one_line(hint)),
-            None => Ok(()),
-        }
+        f.write_str(&self.told)
     }
 }

@@ -58,7 +58,7 @@ impl Output {
 
     /// Tells what is perhaps not meant.
     pub(crate) fn warn(&mut self, text: impl Display) {
-        self.tell(WARNING, "warning", one_line(text));
+        self.tell(WARNING, "warning", text);
     }
 
     /// Says something that is not what was asked for.
@@ -80,12 +80,4 @@ impl Output {
             _ => code.into(),
         }
     }
-}
-
-/// A text on one line, and without what a terminal would obey: names of keys and files may be anything.
-pub(crate) fn one_line(text: impl Display) -> String {
-    let text = text.to_string();
-    let visible =
-        |char: char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() };
-    text.chars().map(visible).collect()
 }

@@ -1,7 +1,6 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use mainstay_config::Loaded;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -9,7 +8,6 @@ use crate::exit;
 use crate::format::json;
 use crate::output::Output;
 use crate::sources::Sources;
-use crate::tree::{Trees, comment};
 
 const ORIGIN: Style = AnsiColor::BrightBlack.on_default();
 
@@ -58,29 +56,20 @@ impl Show {
         let loaded = match self.sources.load() {
             Ok(loaded) => loaded,
             Err(mistakes) => {
-                output.mistakes(&mistakes);
+                output.mistakes(&mistakes.errors);
                 return exit::WRONG;
             }
         };
         match self.format {
             _ if self.fingerprint => output.line(loaded.fingerprint()),
             ShowFormat::Yaml => output.print(dimmed(&loaded.show())),
-            ShowFormat::Json => match Shown::of(&loaded) {
-                Some(shown) => output.line(json(&shown)),
-                None => {
-                    output.error("the settings could not be written as JSON");
-                    return exit::UNWRITTEN;
-                }
-            },
+            ShowFormat::Json => output.line(json(&Shown {
+                fingerprint: loaded.fingerprint().to_string(),
+                settings: loaded.to_json(),
+                origins: loaded.origins_to_json(),
+            })),
         }
         exit::FINE
-    }
-}
-
-impl Shown {
-    fn of(loaded: &Loaded) -> Option<Self> {
-        let Trees { values, origins } = Trees::of(&loaded.show())?;
-        Some(Self { fingerprint: loaded.fingerprint().to_string(), settings: values, origins })
     }
 }
 
@@ -95,4 +84,19 @@ fn dimmed(list: &str) -> String {
         };
     }
     text
+}
+
+/// Where the comment of a line begins: quoted texts may have a `#`, too.
+fn comment(line: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.char_indices().find_map(|(at, char)| {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '#' if !quoted => return Some(at),
+            _ => {}
+        }
+        None
+    })
 }

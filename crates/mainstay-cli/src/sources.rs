@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use mainstay_config::{Environment, Loaded, Loader};
 
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, Mistakes};
 
 /// The name of standard input, as a file.
 const STDIN: &str = "<stdin>";
@@ -32,7 +32,7 @@ pub(crate) struct Reading {
 }
 
 impl Sources {
-    pub(crate) fn load(&self) -> Result<Loaded, Vec<Mistake>> {
+    pub(crate) fn load(&self) -> Result<Loaded, Mistakes> {
         self.reading.load(self.files.iter().map(PathBuf::as_path))
     }
 
@@ -41,16 +41,19 @@ impl Sources {
         self.files.iter().filter(|file| is_stdin(file)).count()
     }
 
-    /// The files as they are called.
+    /// The files as they are called, on one line and without what a terminal would obey.
     pub(crate) fn names(&self) -> String {
         let names: Vec<String> = self.files.iter().map(|file| name(file)).collect();
-        names.join(" + ")
+        let visible = |char: char| {
+            if char.is_control() { char.escape_default().to_string() } else { char.to_string() }
+        };
+        names.join(" + ").chars().map(visible).collect()
     }
 }
 
 impl Reading {
     /// Reads files as layers.
-    pub(crate) fn load<'a>(&self, files: impl IntoIterator<Item = &'a Path>) -> Result<Loaded, Vec<Mistake>> {
+    pub(crate) fn load<'a>(&self, files: impl IntoIterator<Item = &'a Path>) -> Result<Loaded, Mistakes> {
         let mut loader = Loader::new();
         for file in files {
             loader = if is_stdin(file) { loader.text(STDIN, stdin()?) } else { loader.file(file) };
@@ -61,7 +64,7 @@ impl Reading {
         if !self.no_env {
             loader = loader.environment(Environment::from_process());
         }
-        loader.load().map_err(|errors| errors.iter().map(Mistake::from).collect())
+        Ok(loader.load()?)
     }
 }
 
@@ -74,8 +77,9 @@ pub(crate) fn name(file: &Path) -> String {
     if is_stdin(file) { STDIN.to_owned() } else { file.display().to_string() }
 }
 
-fn stdin() -> Result<String, Vec<Mistake>> {
-    let wrong = |found: String| vec![Mistake::of_file(STDIN, found, "at most 1048576 bytes of YAML")];
+fn stdin() -> Result<String, Mistakes> {
+    let wrong =
+        |found: String| Mistakes::from(Mistake::of_file(STDIN, found, "at most 1048576 bytes of YAML"));
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(TOO_MUCH).read_to_end(&mut bytes);
     read.map_err(|error| wrong(format!("what cannot be read ({})", error.kind())))?;

@@ -27,12 +27,12 @@ fn every_mistake_of_files_and_variables_is_told_at_once_and_ends_with_78() {
     let place = Place::with(&[("wrong.yaml", WRONG), ("more.yaml", "health: { drain_delay: 5 }")]);
     let mut command = place.command(&["config", "check", "wrong.yaml", "more.yaml"]);
     let expected = "\
-error: more.yaml:1:24: health.drain_delay: found 5, expected a duration with a unit, such as 250ms, 30s or 1h30m, at most 365days
-  a unit is missing: did you mean `5s` or `5ms`?
 error: wrong.yaml:3:5: circuit_breakers.redis.open_fro: found the unknown key `open_fro`, expected a known key
   did you mean `open_for`?
 error: wrong.yaml:4:19: circuit_breakers.redis.max_requests: found \"many\", expected a whole number from 1 to 1024
 error: wrong.yaml:5:1: gateway: found the unknown key `gateway`, expected one of `circuit_breakers`, `health`, `degradation`
+error: more.yaml:1:24: health.drain_delay: found 5, expected a duration with a unit, such as 250ms, 30s or 1h30m, at most 365days
+  a unit is missing: did you mean `5s` or `5ms`?
 error: CB_REDIS_TIMEOUT: circuit_breakers.redis.timeout: found 15, expected a duration with a unit, such as 250ms, 30s or 1h30m, longer than zero and at most 365days
   a unit is missing: did you mean `15s` or `15ms`?
 5 mistakes
@@ -86,6 +86,32 @@ fn what_is_perhaps_not_meant_is_a_warning() {
 }
 
 #[test]
+fn warnings_are_told_beside_mistakes() {
+    let text = "health: { checks: { redis: { critical: true } }, drain_delay: soon }";
+    let place = Place::with(&[("f.yaml", text)]);
+    let ended = place.run(&["config", "check", "f.yaml"]);
+    assert_eq!((ended.code, ended.out.as_str()), (78, ""));
+    assert!(
+        ended.err.starts_with("warning: f.yaml:1:40: health.checks.redis: critical without"),
+        "{ended:?}"
+    );
+    assert!(ended.err.contains("\nerror: f.yaml:1:63: health.drain_delay: "), "{ended:?}");
+    assert!(ended.err.ends_with("\n1 mistake\n"), "{ended:?}");
+}
+
+#[test]
+fn what_keys_and_files_are_called_does_not_reach_the_terminal() {
+    let text = "\"\\e[31mred\\n\": 1";
+    let place = Place::with(&[("\u{1b}[1m\n.yaml", text), ("fine\u{7}.yaml", "")]);
+    let ended = place.run(&["config", "check", "\u{1b}[1m\n.yaml"]);
+    let expected = "error: \\u{1b}[1m\\n.yaml:1:1: \"\\u{1b}[31mred\\n\": found the unknown key `\\u{1b}[31mred\\n`, expected";
+    assert!(ended.err.starts_with(expected), "{}", ended.err);
+    assert_eq!(ended.err.lines().count(), 2, "{}", ended.err);
+    let ended = place.run(&["config", "check", "fine\u{7}.yaml"]);
+    assert!(ended.out.starts_with("fine\\u{7}.yaml: no mistakes"), "{}", ended.out);
+}
+
+#[test]
 fn machines_read_every_mistake_with_its_parts() {
     let place = Place::with(&[("wrong.yaml", WRONG)]);
     let mut command = place.command(&["config", "check", "wrong.yaml", "--format", "json"]);
@@ -131,7 +157,11 @@ fn machines_read_what_is_fine_and_its_warnings() {
     assert_eq!(found["ok"], true);
     assert_eq!(found["fingerprint"], fingerprint.trim_end());
     assert_eq!(found["errors"], json!([]));
-    assert_eq!(found["warnings"].as_array().unwrap().len(), 1);
+    let expected = json!([{
+        "file": "<stdin>", "line": 1, "column": 40, "variable": null, "path": "health.checks.redis",
+        "text": "critical without a `scope`; if every replica uses it, say `scope: shared`",
+    }]);
+    assert_eq!(found["warnings"], expected);
 }
 
 #[test]

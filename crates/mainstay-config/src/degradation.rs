@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mainstay_degrade::{
-    Behavior, BehaviorRules, DegradationManagerBuilder, ExecutionMode, Level, LevelThresholds, ModeRules,
-    PartialPolicies, PartialPolicy, Thresholds,
+    BehaviorRules, DegradationManagerBuilder, ExecutionMode, ModeRules, PartialPolicies, PartialPolicy,
+    Settings, Thresholds,
 };
 
 use crate::Origin;
@@ -13,9 +13,9 @@ use crate::breakers::number;
 use crate::check::duration;
 use crate::error::{Errors, SettingError};
 use crate::merge::merge;
-use crate::modes;
 use crate::node::Node;
 use crate::path::join;
+use crate::{behaviors, modes, thresholds};
 
 /// What the settings say of degradation.
 #[derive(Clone, Debug)]
@@ -49,36 +49,22 @@ impl DegradationSettings {
         &self,
         builder: DegradationManagerBuilder<ExecutionMode>,
     ) -> DegradationManagerBuilder<ExecutionMode> {
-        let builder = Level::DEGRADED
-            .into_iter()
-            .zip(self.relax_after)
-            .fold(builder, |builder, (level, held)| builder.relax_level_after(level, held));
-        builder
-            .check_interval(self.check_interval)
-            .thresholds(self.thresholds)
-            .modes(self.modes.clone())
-            .behaviors(self.behaviors.clone())
-            .partial(self.partial.clone())
+        builder.settings(self.levels())
+    }
+
+    /// The same for a manager that runs, to be [reconfigured](mainstay_degrade::DegradationManager::reconfigure).
+    pub fn levels(&self) -> Settings {
+        let mut levels = Settings::with_modes(self.modes.clone());
+        levels.thresholds = self.thresholds;
+        levels.relax_after = self.relax_after;
+        levels.check_interval = self.check_interval;
+        levels.behaviors = self.behaviors.clone();
+        levels.partial = self.partial.clone();
+        levels
     }
 }
 
-const LEVELS: [&str; 3] = ["minor", "moderate", "severe"];
-
-/// Of a figure: ours, the original's word, and how to make the one of the other.
-type Word = (&'static str, &'static str, fn(&Node) -> Node);
-
-const FIGURES: [Word; 5] = [
-    ("breakers_open", "circuit_breakers_open", Clone::clone),
-    ("critical_down", "critical_dependencies_down", Clone::clone),
-    ("non_critical_down", "non_critical_dependencies_down", Clone::clone),
-    ("error_rate", "error_rate_percentage", |percent| {
-        Node::number(number::<f64>(percent).unwrap_or_default() / 100.0, percent.origin.clone())
-    }),
-    ("latency", "latency_threshold_ms", |millis| {
-        let latency = Duration::from_millis(number(millis).unwrap_or_default());
-        Node::text(mainstay_core::humane::format(latency), millis.origin.clone())
-    }),
-];
+pub(crate) const LEVELS: [&str; 3] = ["minor", "moderate", "severe"];
 
 const OPERATIONS: &str = r#"{
     "llm_generation": { "when_down": { "llm_service": "cache" } },
@@ -113,13 +99,15 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (DegradationSett
     let text = |text: &str| Node::text(text, Origin::Default);
 
     let enabled = or("enabled", Node::bool(true, Origin::Default));
-    let check_interval = or("check_interval", text("30s"));
+    let default = Settings::default();
+    let span = |default: Duration| text(&mainstay_core::humane::format(default));
+    let check_interval = or("check_interval", span(default.check_interval));
     let mut relax_after = Node::map(Origin::Default);
-    for level in LEVELS {
-        relax_after.set(level, or(&format!("relax_after.{level}"), text("30s")));
+    for (level, held) in LEVELS.into_iter().zip(default.relax_after) {
+        relax_after.set(level, or(&format!("relax_after.{level}"), span(held)));
     }
     falls(&mut relax_after, &join(PATH, "relax_after"), errors);
-    let thresholds = complete_thresholds(said.and_then(|said| said.get("thresholds")));
+    let thresholds = thresholds::complete(said.and_then(|said| said.get("thresholds")));
     let (modes, mode_rules) = modes::read(said.and_then(|said| said.get("mode_rules")), errors);
     let operations = named_alone(OPERATIONS, said.and_then(|said| said.get("fallback_behaviors")));
     let mut partial = Node::map(Origin::Default);
@@ -137,9 +125,9 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (DegradationSett
         enabled: enabled.as_bool().unwrap_or(true),
         check_interval: time(Some(&check_interval)),
         relax_after: LEVELS.map(|level| time(relax_after.get(level))),
-        thresholds: read_thresholds(&thresholds, &join(PATH, "thresholds"), errors),
+        thresholds: thresholds::read(&thresholds, &join(PATH, "thresholds"), errors),
         modes,
-        behaviors: read_behaviors(&operations),
+        behaviors: behaviors::read(&operations, &join(PATH, "fallback_behaviors"), errors),
         partial: read_partial(&partial),
         timeout_override: time(partial.get("timeout_override")),
         max_wait_time: time(partial.get("max_wait_time")),
@@ -188,119 +176,6 @@ fn falls(relax_after: &mut Node, path: &str, errors: &mut Errors) {
         };
         better = Some(held);
     }
-}
-
-fn complete_thresholds(said: Option<&Node>) -> Node {
-    let default = serde_json::to_value(Thresholds::default()).unwrap_or_default();
-    let default = Node::of_json(&default, &Origin::Default);
-    let mut thresholds = Node::map(Origin::Default);
-    for level in LEVELS {
-        let said = said.and_then(|said| said.get(level));
-        let mut figures = Node::map(Origin::Default);
-        for (ours, seeds, convert) in FIGURES {
-            let given =
-                said.and_then(|said| said.get(ours).cloned().or_else(|| said.get(seeds).map(convert)));
-            if let Some(figure) = given.or_else(|| default.get(level)?.get(ours).cloned()) {
-                figures.set(ours, figure);
-            }
-        }
-        thresholds.set(level, figures);
-    }
-    thresholds
-}
-
-fn read_thresholds(node: &Node, path: &str, errors: &mut Errors) -> Thresholds {
-    let level = |level: &str| {
-        let count = |figure: &str| node.get(level)?.get(figure).and_then(number::<u32>);
-        LevelThresholds {
-            breakers_open: count("breakers_open").unwrap_or_default(),
-            critical_down: count("critical_down").unwrap_or_default(),
-            non_critical_down: count("non_critical_down").unwrap_or_default(),
-            error_rate: node
-                .get(level)
-                .and_then(|level| number(level.get("error_rate")?))
-                .unwrap_or_default(),
-            latency: node.get(level).and_then(|level| duration(level.get("latency")?)).unwrap_or_default(),
-        }
-    };
-    let [minor, moderate, severe] = LEVELS.map(level);
-    // A figure at a time, so that all of them are told.
-    for (figure, ..) in FIGURES {
-        let only = |all: &LevelThresholds| {
-            let mut one = LevelThresholds::default();
-            match figure {
-                "breakers_open" => one.breakers_open = all.breakers_open,
-                "critical_down" => one.critical_down = all.critical_down,
-                "non_critical_down" => one.non_critical_down = all.non_critical_down,
-                "error_rate" => one.error_rate = all.error_rate,
-                _ => one.latency = all.latency,
-            }
-            one
-        };
-        let alone = Thresholds { minor: only(&minor), moderate: only(&moderate), severe: only(&severe) };
-        if let Err(error) = alone.validate() {
-            contradiction(node, path, figure, error, errors);
-        }
-    }
-    Thresholds { minor, moderate, severe }
-}
-
-/// Figures that fall. At fault is what somebody said: at the worse level, or else at the better one.
-fn contradiction(
-    node: &Node,
-    path: &str,
-    figure: &str,
-    error: mainstay_degrade::ConfigError,
-    errors: &mut Errors,
-) {
-    let refused = error.field.split('.').nth(1).unwrap_or("severe").to_owned();
-    let worse = node.get(&refused).and_then(|level| level.get(figure));
-    let better = LEVELS.iter().take_while(|level| **level != refused);
-    let better = better.filter_map(|level| Some((*level, node.get(level)?.get(figure)?)));
-    let better = better.max_by(|(_, one), (_, other)| one.origin.cmp(&other.origin));
-    let (level, at, expected) = match (worse, better) {
-        (Some(worse), Some((level, better))) if worse.origin.is_unsaid() => {
-            let expected = format!(
-                "at most that of a worse level, {} ({refused}, {})",
-                worse.scalar().unwrap_or_default(),
-                worse.origin
-            );
-            (level, better, expected)
-        }
-        (Some(worse), _) => (refused.as_str(), worse, format!("a figure that {}", error.rule)),
-        (None, _) => return,
-    };
-    errors.push(SettingError::at(at, &join(&join(path, level), figure), expected));
-}
-
-fn behavior(node: &Node) -> Option<Behavior> {
-    let all = [Behavior::Degrade, Behavior::UseCache, Behavior::Skip, Behavior::Fail];
-    all.into_iter().find(|behavior| Some(behavior.as_str()) == node.as_text())
-}
-
-/// The rules of a tree that has been checked, so that none of them is refused.
-fn read_behaviors(operations: &Node) -> BehaviorRules {
-    let mut rules = BehaviorRules::new();
-    for operation in operations.entries() {
-        let name = operation.key.as_str();
-        let known = match operation.node.as_text() {
-            Some("proceed") => rules.clone().proceeds_with_warning(name),
-            _ => rules.clone().proceeds(name),
-        };
-        rules = known.unwrap_or(rules);
-        for down in operation.node.get("when_down").map_or(&[][..], Node::entries) {
-            if let Some(behavior) = behavior(&down.node) {
-                rules = rules.clone().when_down(name, &down.key, behavior).unwrap_or(rules);
-            }
-        }
-        for level in Level::DEGRADED {
-            let at = operation.node.get("at").and_then(|at| at.get(level.as_str()));
-            if let Some(behavior) = at.and_then(behavior) {
-                rules = rules.clone().at(name, level, behavior).unwrap_or(rules);
-            }
-        }
-    }
-    rules
 }
 
 fn complete_policies(mut workflows: Node) -> Node {

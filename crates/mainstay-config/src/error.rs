@@ -1,8 +1,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::Origin;
 use crate::node::Node;
+use crate::visible::Visible;
+use crate::{Origin, Warning};
 
 /// The exit code of a program whose settings are wrong: `EX_CONFIG` of `sysexits.h`.
 pub const EX_CONFIG: u8 = 78;
@@ -25,9 +26,13 @@ pub struct SettingError {
     pub hint: Option<String>,
 }
 
-/// Everything that is wrong with the settings, sorted by place. Never empty.
+/// Everything that is wrong with the settings, sorted by place: files in the order in which they were given, then variables by
+/// name. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingErrors(Vec<SettingError>);
+pub struct SettingErrors {
+    errors: Vec<SettingError>,
+    warnings: Vec<Warning>,
+}
 
 /// Errors while they are collected.
 #[derive(Default)]
@@ -62,15 +67,16 @@ impl SettingError {
     }
 }
 
+/// On one line, and one more for a hint. Control characters of keys and names are escaped.
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", Visible(&self.path))?;
         }
-        write!(f, "found {}, expected {}", self.found, self.expected)?;
+        write!(f, "found {}, expected {}", Visible(&self.found), Visible(&self.expected))?;
         match &self.hint {
-            Some(hint) => write!(f, "\n  {hint}"),
+            Some(hint) => write!(f, "\n  {}", Visible(hint)),
             None => Ok(()),
         }
     }
@@ -83,7 +89,13 @@ impl std::error::Error for SettingError {}
 impl SettingErrors {
     /// All of them, sorted by place.
     pub fn iter(&self) -> std::slice::Iter<'_, SettingError> {
-        self.0.iter()
+        self.errors.iter()
+    }
+
+    /// What is no mistake beside them, and perhaps not meant: see [`Loaded::warnings`](crate::Loaded::warnings). None if a file
+    /// could not be read at all.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Both reports as one: `Err` if either is.
@@ -95,9 +107,12 @@ impl SettingErrors {
         match (one, other) {
             (Ok(one), Ok(other)) => Ok((one, other)),
             (one, other) => {
-                let mut errors = Errors::default();
-                errors.extend(one.err().into_iter().chain(other.err()).flat_map(|errors| errors.0));
-                Err(Self(errors.sorted()))
+                let (mut errors, mut warnings) = (Errors::default(), Vec::new());
+                for wrong in one.err().into_iter().chain(other.err()) {
+                    errors.extend(wrong.errors);
+                    warnings.extend(wrong.warnings);
+                }
+                Err(Self { errors: errors.sorted(), warnings })
             }
         }
     }
@@ -105,7 +120,7 @@ impl SettingErrors {
 
 impl fmt::Display for SettingErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, error) in self.errors.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -141,10 +156,6 @@ impl Errors {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Adds contradictions, without those of parts in which a value is wrong: they may be for want of it.
     pub(crate) fn add_contradictions(&mut self, contradictions: Self) {
         let wrong: HashSet<String> = self.0.iter().map(|error| part(&error.path)).collect();
@@ -173,7 +184,17 @@ impl Errors {
     }
 
     pub(crate) fn into_result<T>(self, value: T) -> Result<T, SettingErrors> {
-        if self.is_empty() { Ok(value) } else { Err(SettingErrors(self.sorted())) }
+        self.into_result_with(value, Vec::new())
+    }
+
+    pub(crate) fn into_result_with<T>(self, value: T, warnings: Vec<Warning>) -> Result<T, SettingErrors> {
+        if self.0.is_empty() { Ok(value) } else { Err(SettingErrors { errors: self.sorted(), warnings }) }
+    }
+}
+
+impl From<Errors> for SettingErrors {
+    fn from(errors: Errors) -> Self {
+        Self { errors: errors.sorted(), warnings: Vec::new() }
     }
 }
 

@@ -40,8 +40,8 @@ struct Watched {
 struct Seen {
     len: u64,
     modified: Option<SystemTime>,
-    /// Device and number, where there are such.
-    id: (u64, u64),
+    /// Device, number, and when its entry changed, where there are such: who writes may keep the time of the writing.
+    id: (u64, u64, i64, i64),
 }
 
 impl FileWatch {
@@ -78,10 +78,10 @@ impl Seen {
         #[cfg(unix)]
         let id = {
             use std::os::unix::fs::MetadataExt;
-            (metadata.dev(), metadata.ino())
+            (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
         };
         #[cfg(not(unix))]
-        let id = (0, 0);
+        let id = (0, 0, 0, 0);
         Some(Self { len: metadata.len(), modified: metadata.modified().ok(), id })
     }
 }

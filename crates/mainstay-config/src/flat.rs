@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::node::{Node, Value};
 use crate::path;
+use crate::visible::Visible;
 
 /// One setting that is different.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        write!(f, "{}: {} -> {}", self.path, said(&self.from), said(&self.to))
+        let said = |value: &'_ Option<String>| Visible(value.as_deref().unwrap_or("nothing")).to_string();
+        write!(f, "{}: {} -> {}", Visible(&self.path), said(&self.from), said(&self.to))
     }
 }
 

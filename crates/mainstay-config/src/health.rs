@@ -41,6 +41,10 @@ pub struct HealthSettings {
 }
 
 /// What the settings say of one check. Where they say nothing, the program's own word holds.
+///
+/// A check that is named in the settings by the original's keys alone (`critical`, `interval`, `timeout`, and perhaps `enabled`) begins as
+/// the original's did: with an interval of 30 s and a time-out of 5 s (half of the interval, if that is not longer). Any other key, such
+/// as `scope`, leaves what is not said to the program.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CheckOverrides {
@@ -140,12 +144,14 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (HealthSettings,
         }
         node
     };
-    let text = |text: &str| Some(Node::text(text, Origin::Default));
+    type Builder = HealthManagerBuilder;
+    let span = |default: Duration| Some(time_node(default, Origin::Default));
     let service = or("service", None);
-    let drain_delay = or("drain_delay", text("5s"));
-    let drain_limit = or("drain_limit", text("55s"));
-    let blocking_threads = or("blocking_threads", Some(Node::number(64, Origin::Default)));
-    let check_now_gap = or("check_now_gap", text("1s"));
+    let drain_delay = or("drain_delay", span(Builder::DRAIN_DELAY));
+    let drain_limit = or("drain_limit", span(Builder::DRAIN_LIMIT));
+    let threads = Node::number(Builder::BLOCKING_THREADS, Origin::Default);
+    let blocking_threads = or("blocking_threads", Some(threads));
+    let check_now_gap = or("check_now_gap", span(Builder::CHECK_NOW_GAP));
     let seed = or("seed", None);
     let latches = or("startup_latches", Some(Node::new(Value::List(Vec::new()), Origin::Default)));
     unique(latches.as_ref(), "health.startup_latches", errors);
@@ -161,6 +167,7 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (HealthSettings,
     for entry in said.and_then(|said| said.get("checks")).map_or(&[][..], Node::entries) {
         let mut given = default.cloned().unwrap_or_else(|| none.clone());
         merge(&mut given, &entry.node, Some(&CHECK_SHAPE));
+        begin_as_the_original_s(&mut given);
         let read = overrides(&given, &join("health.checks", &entry.key), errors);
         if let Ok(name) = Name::new(&entry.key) {
             checks.insert(name, read);
@@ -174,7 +181,7 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (HealthSettings,
         service: service.and_then(|node| Name::new(node.as_text()?).ok()),
         drain_delay: time(&drain_delay),
         drain_limit: time(&drain_limit),
-        blocking_threads: blocking_threads.as_ref().and_then(number).unwrap_or(64),
+        blocking_threads: blocking_threads.as_ref().and_then(number).unwrap_or(Builder::BLOCKING_THREADS),
         check_now_gap: time(&check_now_gap),
         seed: seed.as_ref().and_then(number),
         startup_latches: latches.as_ref().map(names).unwrap_or_default(),
@@ -182,6 +189,33 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (HealthSettings,
         default: default_overrides,
     };
     (settings, effective)
+}
+
+fn time_node(time: Duration, origin: Origin) -> Node {
+    Node::text(mainstay_core::humane::format(time), origin)
+}
+
+/// A check that is given by the original's keys alone begins with the original's interval and time-out, not with code's.
+fn begin_as_the_original_s(check: &mut Node) {
+    const INTERVAL: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    const ORIGIN: Origin = Origin::Table("the original's checks");
+
+    let is_seed = |key: &str| ["enabled", "critical", "interval", "timeout"].contains(&key);
+    let only = check.entries().iter().all(|entry| is_seed(&entry.key));
+    // Whether it is run at all says nothing of how.
+    let any = check.entries().iter().any(|entry| entry.key != "enabled");
+    if !(only && any) {
+        return;
+    }
+    if check.get("interval").is_none() {
+        check.set("interval", time_node(INTERVAL, ORIGIN));
+    }
+    if check.get("timeout").is_none() {
+        let interval = check.get("interval").and_then(duration).unwrap_or(INTERVAL);
+        let timeout = if TIMEOUT < interval { TIMEOUT } else { interval / 2 };
+        check.set("timeout", time_node(timeout, ORIGIN));
+    }
 }
 
 fn names(list: &Node) -> Vec<Name> {

@@ -27,9 +27,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod behaviors;
 mod breakers;
 mod check;
 mod degradation;
+mod effective;
 mod environment;
 mod error;
 mod files;
@@ -37,6 +39,7 @@ mod fingerprint;
 mod flat;
 mod health;
 mod keys;
+mod loaded;
 mod loader;
 mod merge;
 mod modes;
@@ -50,23 +53,29 @@ mod section;
 mod settings;
 mod shape;
 mod show;
+mod thresholds;
 mod variables;
+mod visible;
+mod warning;
 mod yaml;
 
 pub use breakers::BreakerSettings;
 pub use degradation::DegradationSettings;
+pub use effective::Effective;
 pub use environment::Environment;
 pub use error::{EX_CONFIG, SettingError, SettingErrors};
 pub use files::FileWatch;
 pub use fingerprint::Fingerprint;
 pub use flat::Change;
 pub use health::{CheckOverrides, HealthSettings};
-pub use loader::{Loaded, Loader};
+pub use loaded::Loaded;
+pub use loader::Loader;
 pub use mainstay_core::Name;
 pub use origin::Origin;
 pub use secret::Secret;
 pub use section::{Field, Section};
 pub use settings::Settings;
+pub use warning::Warning;
 
 /// The README's example, and the guide's.
 #[cfg(doctest)]

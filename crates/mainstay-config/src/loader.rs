@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +8,11 @@ use crate::keys::ROOT;
 use crate::merge::merge;
 use crate::node::{Entry, Node, Value};
 use crate::variables::{ROOT_SHAPE, generic_layer, seed_layer};
+use crate::warning::warnings;
 use crate::yaml::{self, Place};
 use crate::{
-    Change, Environment, Fingerprint, Origin, Section, SettingError, SettingErrors, Settings, breakers,
-    degradation, flat, health, path, reference, show,
+    Environment, Fingerprint, Loaded, Origin, Section, SettingError, SettingErrors, Settings, breakers,
+    degradation, flat, health, reference,
 };
 
 /// Reads settings from files and the environment.
@@ -39,22 +39,22 @@ use crate::{
 pub struct Loader {
     sources: Vec<Source>,
     environment: Environment,
-    sections: Vec<String>,
+    sections: Vec<Own>,
 }
+
+/// A section of the program's own.
+#[derive(Clone)]
+struct Own {
+    name: String,
+    check: Option<Arc<CheckSection>>,
+}
+
+type CheckSection = dyn Fn(&mut Section) + Send + Sync;
 
 #[derive(Clone)]
 enum Source {
     File(PathBuf),
     Text { name: Arc<str>, text: Arc<str> },
-}
-
-/// Settings that are in force, and where each value comes from.
-#[derive(Clone)]
-pub struct Loaded {
-    settings: Settings,
-    effective: Node,
-    fingerprint: Fingerprint,
-    sections: BTreeMap<String, Node>,
 }
 
 impl Loader {
@@ -84,7 +84,32 @@ impl Loader {
     /// Allows a section of the program's own at the top of the file, to be read with [`Loaded::section`]. The names of the
     /// library's sections are not among those that can be allowed.
     pub fn allow_section(mut self, name: impl Into<String>) -> Self {
-        self.sections.push(name.into());
+        self.sections.push(Own { name: name.into(), check: None });
+        self
+    }
+
+    /// The same, and checks the section at each [load](Self::load): what is wrong with it is told with everything else, and a file whose
+    /// section is wrong is not loaded. What `check` reads is thrown away; the program reads it again, from [`Loaded::section`].
+    ///
+    /// ```
+    /// use mainstay_config::{Loader, Section};
+    ///
+    /// fn port(gateway: &mut Section) -> u16 {
+    ///     gateway.number("port").required()
+    /// }
+    ///
+    /// let loader = |file| Loader::new().text("g.yaml", file).check_section("gateway", |gateway| _ = port(gateway));
+    /// let errors = loader("{ gateway: { port: many }, health: { seed: x } }").load().unwrap_err();
+    /// assert_eq!(errors.iter().count(), 2);
+    /// assert_eq!(port(&mut loader("gateway: { port: 80 }").load()?.section("gateway")), 80);
+    /// # Ok::<(), mainstay_config::SettingErrors>(())
+    /// ```
+    pub fn check_section(
+        mut self,
+        name: impl Into<String>,
+        check: impl Fn(&mut Section) + Send + Sync + 'static,
+    ) -> Self {
+        self.sections.push(Own { name: name.into(), check: Some(Arc::new(check)) });
         self
     }
 
@@ -100,12 +125,15 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, in the order of the places.
+    /// Everything that is wrong: what is in files in the order in which they were given, then variables by name.
+    ///
+    /// Should the parser of YAML panic, which nothing is known to make it do, that is one as well; but the panic hook of the
+    /// process runs, so that the default one prints, and a program that is built to abort on panics does.
     pub fn load(&self) -> Result<Loaded, SettingErrors> {
         let mut errors = Errors::default();
         let mut merged = Node::map(Origin::Default);
-        for source in &self.sources {
-            if let Some(mut layer) = self.parse(source, &mut errors) {
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(mut layer) = self.parse(source, index, &mut errors) {
                 reference::resolve(&mut layer, &self.environment, "", &mut errors);
                 self.check(&mut layer, &mut errors);
                 merge(&mut merged, &layer, Some(&ROOT_SHAPE));
@@ -117,8 +145,7 @@ impl Loader {
         self.check(&mut layer, &mut errors);
         merge(&mut merged, &layer, Some(&ROOT_SHAPE));
         if errors.lack_a_file() {
-            errors.into_result(())?;
-            errors = Errors::default();
+            return Err(errors.into());
         }
 
         let mut contradictions = Errors::default();
@@ -140,20 +167,31 @@ impl Loader {
         let own = self.own_sections();
         let sections = merged.entries().iter().filter(|entry| own.contains(&entry.key));
         let sections = sections.map(|entry| (entry.key.clone(), entry.node.clone())).collect();
+        for Own { name, check } in &self.sections {
+            let node = merged.get(name).filter(|_| own.contains(name));
+            if let Some(check) = check {
+                let mut section = Section::new(name, node);
+                check(&mut section);
+                errors.extend(section.finish().err().iter().flatten().cloned());
+            }
+        }
         let settings = Settings::new(breakers, health, degradation);
-        errors.into_result(Loaded { settings, effective, fingerprint, sections })
+        let warnings = warnings(&effective);
+        let loaded = Loaded { settings, effective, fingerprint, sections, warnings: warnings.clone() };
+        errors.into_result_with(loaded, warnings)
     }
 
     fn own_sections(&self) -> Vec<String> {
-        self.sections.iter().filter(|name| ROOT.get(name).is_none()).cloned().collect()
+        let names = self.sections.iter().map(|own| own.name.clone());
+        names.filter(|name| ROOT.get(name).is_none()).collect()
     }
 
-    fn parse(&self, source: &Source, errors: &mut Errors) -> Option<Node> {
+    fn parse(&self, source: &Source, layer: usize, errors: &mut Errors) -> Option<Node> {
         let (name, text) = match source {
             Source::File(path) => (Arc::from(path.display().to_string()), read(path)),
             Source::Text { name, text } => (name.clone(), Ok(text.to_string())),
         };
-        let place = Place::File(name);
+        let place = Place::File { name, layer };
         let text = match text {
             Ok(text) => text,
             Err(found) => {
@@ -206,70 +244,17 @@ fn read(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("a byte that is not UTF-8, after {}", error.utf8_error().valid_up_to()))
 }
 
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::File(path) => path.fmt(f),
             Source::Text { name, .. } => name.fmt(f),
         }
-    }
-}
-
-impl Loaded {
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// All effective settings as YAML, each with its origin in a comment. It loads again, in the same environment, to the same
-    /// [`fingerprint`](Self::fingerprint). A `${VARIABLE}` is written as it was, not as what it stands for; the program's own
-    /// sections are left out.
-    pub fn show(&self) -> String {
-        show::yaml(&self.effective)
-    }
-
-    /// A number for the effective settings: two processes with the same one run with the same settings, whatever the order of
-    /// the keys, the layers, and the way in which a duration was written. The program's own sections do not count.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-
-    /// What is different in other settings: from these to those, sorted by path.
-    pub fn diff(&self, other: &Self) -> Vec<Change> {
-        flat::diff(&flat::flatten(&self.effective), &flat::flatten(&other.effective))
-    }
-
-    /// A section of the program's own, to be read. One that is not there is read as an empty one.
-    pub fn section(&self, name: &str) -> Section {
-        Section::new(name, self.sections.get(name))
-    }
-
-    /// Where the value at a path comes from, such as `circuit_breakers.redis.half_open.max_in_flight`; paths are written as
-    /// errors and changes have them.
-    pub fn origin(&self, path: &str) -> Option<&Origin> {
-        path::find(&self.effective, path).map(|node| &node.origin)
-    }
-
-    /// What is no mistake, and perhaps not meant: critical checks that do not say whose the checked thing is, and so behave as
-    /// the original's did.
-    pub fn warnings(&self) -> Vec<String> {
-        let checks = self.effective.at("health.checks").map_or(&[][..], Node::entries);
-        let bare = checks.iter().filter(|entry| entry.node.get("scope").is_none());
-        let bare = bare.filter_map(|entry| {
-            Some((entry, entry.node.get("critical").filter(|node| node.as_bool() == Some(true))?))
-        });
-        bare.map(|(entry, critical)| {
-            format!(
-                "{}: health.checks.{}: critical without a `scope`; if every replica uses it, say `scope: shared`",
-                critical.origin, entry.key
-            )
-        })
-        .collect()
-    }
-}
-
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::visible::Visible;
+
 /// Where a value comes from. Places are in the order in which they replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -12,6 +14,8 @@ pub enum Origin {
     /// A file.
     #[non_exhaustive]
     File {
+        /// Which one of the loader's files and texts, from 0 on.
+        layer: usize,
         /// Its name, as it was given.
         file: Arc<str>,
         /// The line, from 1 on; 0 for the file as a whole.
@@ -27,7 +31,7 @@ impl Origin {
     /// Without the column, for a comment beside the value.
     pub(crate) fn in_short(&self) -> String {
         match self {
-            Origin::File { file, line, .. } => format!("{file}:{line}"),
+            Origin::File { file, line, .. } => format!("{}:{line}", Visible(file)),
             other => other.to_string(),
         }
     }
@@ -43,9 +47,9 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::Table(row) => write!(f, "default of {row}"),
-            Origin::File { file, line: 0, .. } => f.write_str(file),
-            Origin::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
-            Origin::Variable(name) => f.write_str(name),
+            Origin::File { file, line: 0, .. } => Visible(file).fmt(f),
+            Origin::File { file, line, column, .. } => write!(f, "{}:{line}:{column}", Visible(file)),
+            Origin::Variable(name) => Visible(name).fmt(f),
         }
     }
 }

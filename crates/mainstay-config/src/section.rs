@@ -226,6 +226,8 @@ impl Section {
         self.known.push(key.to_owned());
         let value = match self.entries.iter().find(|entry| entry.key == key) {
             None => Asked::Missing,
+            // A variable that is not set has been told.
+            Some(entry) if entry.node.value == Value::Unset => Asked::Wrong,
             Some(entry) => match read(&entry.node) {
                 Some(value) => Asked::Found(value),
                 None => {

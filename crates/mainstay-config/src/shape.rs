@@ -118,7 +118,7 @@ impl Shape {
                     (true, _, true) => ", at most 365days".to_owned(),
                     (_, true, true) => ", longer than zero and at most 365days".to_owned(),
                     _ => format!(
-                        " from {} to {}",
+                        ", from {} to {}",
                         mainstay_core::humane::format(*least),
                         mainstay_core::humane::format(*most)
                     ),

@@ -1,7 +1,8 @@
 //! A tree as YAML, with the origin of each value.
 
+use crate::effective::literally;
 use crate::node::{Node, Value};
-use crate::yaml::resolve;
+use crate::visible::is_hidden;
 
 pub(crate) fn yaml(node: &Node) -> String {
     let mut text = String::new();
@@ -17,7 +18,7 @@ fn map(node: &Node, indent: usize, text: &mut String) {
 }
 
 fn pair(key: &str, node: &Node, indent: usize, text: &mut String) {
-    text.push_str(&scalar(key, true));
+    text.push_str(&scalar(key));
     text.push(':');
     match &node.value {
         Value::Map(entries) if !entries.is_empty() => {
@@ -60,32 +61,43 @@ fn leaf(node: &Node, text: &mut String) {
         (None, Value::Null | Value::Unset) => text.push('~'),
         (None, Value::Bool(bool)) => text.push_str(if *bool { "true" } else { "false" }),
         (None, Value::Number(number)) => text.push_str(number),
-        (None, Value::Text(value)) => text.push_str(&scalar(value, false)),
+        (None, Value::Text(value)) => text.push_str(&scalar(&literally(value))),
     }
     text.push_str(" # ");
-    // A file may be called anything.
-    let origin = node.origin.in_short();
-    text.extend(origin.chars().map(|char| if char.is_control() { '?' } else { char }));
+    text.push_str(&node.origin.in_short());
     text.push('\n');
 }
 
-/// A text as it is read again: as a key, or as a value, in which `${` would stand for a variable.
-fn scalar(value: &str, key: bool) -> String {
-    let plain = value.starts_with(|char: char| char.is_ascii_alphanumeric() || char == '_')
+/// A text as every reader of YAML takes it for a text: in quotes, unless it is plainly a word or a duration.
+fn scalar(value: &str) -> String {
+    if is_word(value) || is_duration(value) { value.to_owned() } else { quoted(value) }
+}
+
+fn is_word(value: &str) -> bool {
+    // Words of YAML 1.1 and 1.2 for what is no text.
+    const TAKEN: [&str; 12] =
+        ["true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity"];
+    value.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_')
         && value.chars().all(|char| char.is_ascii_alphanumeric() || "_-./".contains(char))
-        && (key || matches!(resolve(value), Value::Text(_)));
-    if plain && !(key && matches!(resolve(value), Value::Null | Value::Bool(_))) {
-        value.to_owned()
-    } else if key {
-        quoted(value)
-    } else {
-        quoted(&value.replace("${", "$${"))
-    }
+        && !TAKEN.iter().any(|taken| value.eq_ignore_ascii_case(taken))
+}
+
+/// Whether it is a duration as this list writes it; each has a unit.
+fn is_duration(value: &str) -> bool {
+    humantime::parse_duration(value).is_ok_and(|duration| mainstay_core::humane::format(duration) == value)
 }
 
 /// JSON's quotes are YAML's.
 fn quoted(value: &str) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    let json = serde_json::to_string(value).unwrap_or_default();
+    json.chars().fold(String::with_capacity(json.len()), |mut text, char| {
+        if is_hidden(char) {
+            text.push_str(&format!("\\u{:04x}", u32::from(char)));
+        } else {
+            text.push(char);
+        }
+        text
+    })
 }
 
 fn pad(indent: usize, text: &mut String) {

@@ -18,25 +18,27 @@ const MAX_NODES: usize = 1 << 16;
 /// What is parsed, for the origins.
 #[derive(Clone)]
 pub(crate) enum Place {
-    File(Arc<str>),
+    File { name: Arc<str>, layer: usize },
     Variable(Arc<str>),
 }
 
 impl Place {
     fn origin(&self, marker: &Marker) -> Origin {
         match self {
-            Place::File(file) => {
-                Origin::File { file: file.clone(), line: marker.line().max(1), column: marker.col() + 1 }
-            }
+            Place::File { .. } => self.at(marker.line().max(1), marker.col() + 1),
+            Place::Variable(_) => self.whole(),
+        }
+    }
+
+    fn at(&self, line: usize, column: usize) -> Origin {
+        match self {
+            Place::File { name, layer } => Origin::File { layer: *layer, file: name.clone(), line, column },
             Place::Variable(name) => Origin::Variable(name.clone()),
         }
     }
 
     pub(crate) fn whole(&self) -> Origin {
-        match self {
-            Place::File(file) => Origin::File { file: file.clone(), line: 0, column: 0 },
-            Place::Variable(name) => Origin::Variable(name.clone()),
-        }
+        self.at(0, 0)
     }
 }
 
@@ -68,7 +70,8 @@ pub(crate) fn parse(text: &str, place: &Place) -> Result<Node, Vec<SettingError>
         let found = format!("{} bytes", text.len());
         return Err(vec![SettingError::new(&place.whole(), "", found, "at most 1048576 bytes")]);
     }
-    // The parser may stumble where it should refuse; a file must never take the program with it.
+    // The parser's scanner and state machine unwrap what they have made sure of themselves. Nothing is known that makes them
+    // stumble; a file must never take the program with it all the same.
     let composed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compose(text, place)));
     composed.unwrap_or_else(|_| {
         Err(vec![SettingError::new(&place.whole(), "", "what no YAML parser understands", "a YAML document")])

@@ -99,6 +99,15 @@ fn a_fingerprint_is_of_what_the_default_breaker_leads_to() {
 }
 
 #[test]
+fn the_order_of_keys_does_not_change_what_a_decision_says() {
+    let rules = |down: &str| {
+        let text = format!("degradation: {{ fallback_behaviors: {{ a: {{ when_down: {{ {down} }} }} }} }}");
+        (load(&text).fingerprint(), format!("{:?}", load(&text).settings().degradation.behaviors))
+    };
+    assert_eq!(rules("one: cache, other: cache"), rules("other: cache, one: cache"));
+}
+
+#[test]
 fn a_fingerprint_differs_when_a_setting_does_and_fits_into_a_metric() {
     let one = load("health: { drain_delay: 1s }").fingerprint();
     let other = load("health: { drain_delay: 2s }").fingerprint();

@@ -110,6 +110,18 @@ says! {
     thresholds_that_fall_are_told:
         "degradation:\n  thresholds:\n    minor: { breakers_open: 4 }\n    moderate: { breakers_open: 3, error_rate: 0.5 }\n" =>
         "m.yaml:4:32: degradation.thresholds.moderate.breakers_open: found 3, expected a figure that must not be less than that of a better level\nm.yaml:4:47: degradation.thresholds.moderate.error_rate: found 0.5, expected at most that of a worse level, 0.3 (severe, default)";
+    latencies_that_are_not_told_apart_are_told_at_each_level:
+        "degradation:\n  thresholds:\n    minor: { latency: 1us }\n    moderate: { latency: 9us }\n" =>
+        "m.yaml:3:23: degradation.thresholds.minor.latency: found \"1us\", expected a figure that must be from 10 us to 1 h, or zero if it is not used\nm.yaml:4:26: degradation.thresholds.moderate.latency: found \"9us\", expected a figure that must be from 10 us to 1 h, or zero if it is not used";
+    a_latency_that_is_too_long_is_told_with_the_longest:
+        "degradation: { thresholds: { severe: { latency: 2h }, moderate: { latency_threshold_ms: 3600001 } } }" =>
+        "m.yaml:1:49: degradation.thresholds.severe.latency: found \"2h\", expected a duration with a unit, such as 250ms, 30s or 1h30m, from 0s to 1h\nm.yaml:1:89: degradation.thresholds.moderate.latency_threshold_ms: found 3600001, expected a whole number from 0 to 3600000";
+    a_weaker_behavior_at_a_worse_level_is_told:
+        "degradation:\n  fallback_behaviors:\n    a:\n      at:\n        minor: fail\n        severe: cache\n" =>
+        "m.yaml:6:17: degradation.fallback_behaviors.a.at.severe: found \"cache\", expected nothing weaker than `fail`, as it is at minor (m.yaml:5:16)";
+    a_stronger_behavior_that_is_said_later_of_a_better_level_is_told:
+        "degradation:\n  fallback_behaviors:\n    a:\n      at:\n        severe: cache\n        moderate: cache\n        minor: fail\n" =>
+        "m.yaml:7:16: degradation.fallback_behaviors.a.at.minor: found \"fail\", expected nothing stronger than `cache`, as it is at moderate (m.yaml:6:19)";
     a_figure_said_twice_is_told:
         "degradation: { thresholds: { minor: { latency: 1s, latency_threshold_ms: 1000 } } }" =>
         "m.yaml:1:52: degradation.thresholds.minor.latency_threshold_ms: found `latency_threshold_ms` beside `latency`, expected one of the two, because they say the same thing";
@@ -256,4 +268,51 @@ fn a_file_that_cannot_be_read_is_told() {
     let errors = Loader::new().file("/nowhere/mainstay.yaml").load().unwrap_err().to_string();
     let expected = "/nowhere/mainstay.yaml: found what cannot be read (entity not found), expected a file of at most 1048576 bytes of YAML";
     assert_eq!(errors, expected);
+}
+
+#[test]
+fn mistakes_are_told_in_the_order_in_which_the_files_were_given() {
+    let environment = Environment::from_iter([("CB_DB_TIMEOUT", "x"), ("MAINSTAY__HEALTH__SEED", "x")]);
+    let errors = Loader::new()
+        .text("z.yaml", "health: { drain_delay: x }\ndegradation: { check_interval: x }")
+        .text("a.yaml", "health: { drain_limit: x }")
+        .text("a.yaml", "health: { check_now_gap: x }")
+        .environment(environment)
+        .load()
+        .unwrap_err();
+    let places: Vec<String> = errors.iter().map(|error| format!("{} {}", error.origin, error.path)).collect();
+    let expected = [
+        "z.yaml:1:24 health.drain_delay",
+        "z.yaml:2:32 degradation.check_interval",
+        "a.yaml:1:24 health.drain_limit",
+        "a.yaml:1:26 health.check_now_gap",
+        "CB_DB_TIMEOUT circuit_breakers.database.timeout",
+        "MAINSTAY__HEALTH__SEED health.seed",
+    ];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn of_two_contradictory_values_the_one_of_the_later_file_is_told() {
+    let first = "degradation: { relax_after: { minor: 1s, moderate: 1s, severe: 1s }, fallback_behaviors: { a: { at: { severe: cache } } } }";
+    let second = "degradation: { fallback_behaviors: { a: { at: { minor: fail } } } }";
+    let errors = Loader::new().text("z.yaml", first).text("a.yaml", second).load().unwrap_err();
+    let places: Vec<String> = errors.iter().map(|error| error.origin.to_string()).collect();
+    assert_eq!(places, ["a.yaml:1:56"]);
+}
+
+#[test]
+fn names_of_keys_and_files_cannot_write_on_a_terminal_or_begin_a_line() {
+    let evil = "\u{1b}[31m\nhealth\u{9b}\u{202e}";
+    let key = r#""\x1b[31m\nhealth\x9b\u202e""#;
+    let text = format!(
+        "{key}: {{}}\ncircuit_breakers: {{ {key}: {{ {key}: 1 }}, a: {{ trip: [{{ {key}: 1 }}] }} }}\nhealth: {{ service: {key} }}"
+    );
+    let environment = Environment::from_iter([(format!("CB_REDIS_{evil}"), "1".to_owned())]);
+    let errors = Loader::new().text(evil, &text).environment(environment).load().unwrap_err();
+    assert!(errors.iter().count() >= 4, "{errors:?}");
+    let told = errors.to_string();
+    assert!(told.lines().count() <= 2 * errors.iter().count(), "{told}");
+    assert!(!told.chars().any(|char| char != '\n' && (char.is_control() || char == '\u{202e}')), "{told:?}");
+    assert!(told.starts_with("\\u{1b}[31m\\nhealth\\u{9b}\\u{202e}:1:1: "), "{told}");
 }

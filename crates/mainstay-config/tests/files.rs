@@ -34,6 +34,24 @@ fn a_file_that_is_rewritten_replaced_removed_or_there_again_is_reported_once() {
 }
 
 #[test]
+fn a_file_that_is_rewritten_with_its_length_and_time_kept_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mainstay.yaml");
+    fs::write(&path, "one").unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut watch = FileWatch::new([&path]);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    // The clock of the file system has ticks.
+    let noticed = (0..1000).any(|_| {
+        fs::write(&path, "two").unwrap();
+        file.set_modified(modified).unwrap();
+        watch.look() || watch.look()
+    });
+    assert!(noticed);
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), modified);
+}
+
+#[test]
 fn a_link_that_points_elsewhere_is_reported_as_kubernetes_swaps_it() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mainstay_config::{Loader, Settings};
+use mainstay_config::{Environment, Loader, Settings};
 use serde_json::Value;
 
 const FULL: &str = include_str!("full.yaml");
@@ -171,4 +171,52 @@ fn the_schema_closes_every_map_of_known_keys_and_tells_what_each_key_is_for() {
     walk(&schema, "");
     let redis = &schema["properties"]["circuit_breakers"]["additionalProperties"]["properties"];
     assert_eq!(redis["retry_after_cap"]["default"], "5m");
+}
+
+#[test]
+fn the_defaults_that_are_told_are_those_in_force() {
+    fn walk(schema: &Value, effective: &Value, path: &str, same: &mut usize) {
+        for (key, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            // A part of the open time has a default of its own where any of it is said.
+            if key == "open_for" {
+                continue;
+            }
+            let (path, effective) = (format!("{path}.{key}"), &effective[key]);
+            if let (Some(told), false) = (schema.get("default"), effective.is_null() || effective.is_object())
+            {
+                assert_eq!(told, effective, "{path}");
+                *same += 1;
+            }
+            walk(schema, effective, &path, same);
+        }
+    }
+    let loaded = Loader::new().text("f", "circuit_breakers: { a: {} }").load().unwrap();
+    let (schema, effective) = (Settings::schema(), loaded.to_json());
+    let mut same = 0;
+    walk(&schema, &effective, "", &mut same);
+    let breaker = &schema["properties"]["circuit_breakers"]["additionalProperties"];
+    walk(breaker, &effective["circuit_breakers"]["a"], "", &mut same);
+    assert!(same > 15, "only {same}");
+}
+
+#[test]
+fn every_setting_can_be_said_by_its_variable() {
+    let mut tried = 0;
+    for text in [FULL, SAMPLE] {
+        let loaded = Loader::new().text("f", text).load().unwrap();
+        // A list is a value as a whole.
+        let values = loaded.values();
+        for value in values.iter().filter(|value| !value.path.contains(['[', '"'])) {
+            let name = format!("MAINSTAY__{}", value.path.to_ascii_uppercase().replace('.', "__"));
+            let said = value.value.as_str().map_or_else(|| value.value.to_string(), str::to_owned);
+            let environment = Environment::from_iter([(name.as_str(), said.as_str())]);
+            let by_variable = Loader::new().text("f", text).environment(environment).load();
+            let by_variable = by_variable.unwrap_or_else(|errors| panic!("{errors}"));
+            let origin = by_variable.origin(&value.path).map(ToString::to_string);
+            assert_eq!(origin.as_deref(), Some(name.as_str()), "{said}");
+            assert_eq!(by_variable.fingerprint(), loaded.fingerprint(), "{name}={said}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 150, "only {tried}");
 }

@@ -134,3 +134,31 @@ fn a_loader_reads_its_files_anew_each_time() {
     let errors = loader.load().unwrap_err().to_string();
     assert!(errors.contains("a byte that is not UTF-8, after 1"), "{errors}");
 }
+
+#[test]
+fn a_section_that_is_checked_makes_one_report_with_everything_else() {
+    let text = "
+health: { drain_delay: soon }
+gateway: { port: many, colour: red, jwt_secret: '${UNSET}' }
+";
+    let check = |gateway: &mut Section| {
+        let _ = gateway.number::<u16>("port").required();
+        let _ = gateway.text("issuer").required();
+        let _ = gateway.secret("jwt_secret", 32).required();
+    };
+    let loader = Loader::new().text("g.yaml", text).check_section("gateway", check);
+    let expected = "\
+g.yaml:2:24: health.drain_delay: found \"soon\", expected a duration with a unit, such as 250ms, 30s or 1h30m, at most 365days
+g.yaml:3:10: gateway.issuer: found nothing, expected text
+g.yaml:3:18: gateway.port: found \"many\", expected a number (u16)
+g.yaml:3:24: gateway.colour: found the unknown key `colour`, expected one of `port`, `issuer`, `jwt_secret`
+g.yaml:3:49: gateway.jwt_secret: found `${UNSET}`, expected a variable that is set";
+    assert_eq!(loader.load().unwrap_err().to_string(), expected);
+
+    let fine = format!("gateway: {{ port: 1, issuer: me, jwt_secret: {STRONG} }}");
+    let loaded = Loader::new().text("g.yaml", fine).check_section("gateway", check).load().unwrap();
+    assert_eq!(loaded.section("gateway").number::<u16>("port").required(), 1);
+
+    let absent = Loader::new().check_section("gateway", check).load().unwrap_err().to_string();
+    assert!(absent.contains("gateway.issuer: found nothing, expected text"), "{absent}");
+}

@@ -29,6 +29,15 @@ pub struct HealthManagerBuilder {
 const MAX_THREADS: usize = 1024;
 
 impl HealthManagerBuilder {
+    /// The default of [`drain_delay`](Self::drain_delay).
+    pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
+    /// The default of [`drain_limit`](Self::drain_limit).
+    pub const DRAIN_LIMIT: Duration = Duration::from_secs(55);
+    /// The default of [`blocking_threads`](Self::blocking_threads).
+    pub const BLOCKING_THREADS: usize = 64;
+    /// The default of [`check_now_gap`](Self::check_now_gap).
+    pub const CHECK_NOW_GAP: Duration = Duration::from_secs(1);
+
     pub(crate) fn new(service: String) -> Self {
         Self {
             service,
@@ -38,7 +47,7 @@ impl HealthManagerBuilder {
             registry: None,
             runtime: None,
             seed: None,
-            blocking_threads: 64,
+            blocking_threads: Self::BLOCKING_THREADS,
             limits: Limits::default(),
         }
     }

@@ -74,9 +74,9 @@ pub struct StartupLatch {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            drain_delay: Duration::from_secs(5),
-            drain_limit: Duration::from_secs(55),
-            check_now_gap: Duration::from_secs(1),
+            drain_delay: HealthManagerBuilder::DRAIN_DELAY,
+            drain_limit: HealthManagerBuilder::DRAIN_LIMIT,
+            check_now_gap: HealthManagerBuilder::CHECK_NOW_GAP,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The keys below `degradation`.
 
+use std::time::Duration;
+
+use mainstay_degrade::Thresholds;
+
 use crate::shape::{Key, NANO, Shape, Table, YEAR};
 
 pub(super) static DEGRADATION: Table = Table {
@@ -97,9 +101,9 @@ pub(crate) static FIGURES: Table = Table {
         ),
         Key::new(
             "latency",
-            Shape::TIME_OR_ZERO,
+            Shape::Duration { least: Duration::ZERO, most: Thresholds::MAX_LATENCY, none: false },
             "1s, 2s, 5s",
-            "How long 95 of 100 requests take at most; 0 = not used.",
+            "How long 95 of 100 requests take at most: at least 10us; 0 = not used.",
         ),
         Key::new("circuit_breakers_open", Shape::FIGURE, "1, 2, 3", "The original's word for breakers_open."),
         Key::new(
@@ -122,7 +126,7 @@ pub(crate) static FIGURES: Table = Table {
         ),
         Key::new(
             "latency_threshold_ms",
-            Shape::Count { least: 0, most: YEAR.as_millis() as u64 },
+            Shape::Count { least: 0, most: Thresholds::MAX_LATENCY.as_millis() as u64 },
             "1000, 2000, 5000",
             "The same as latency, in milliseconds.",
         ),
