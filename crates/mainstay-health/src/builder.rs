@@ -225,13 +225,3 @@ pub(crate) fn check_parents(
 fn refuse(check: Name, value: &dyn std::fmt::Display, rule: &str) -> Result<(), ConfigError> {
     Err(ConfigError::new(format!("check[{check}].depends_on"), value, rule))
 }
-
-/// New settings for a check must fit with all others'.
-pub(crate) fn check_settings<'a>(
-    name: Name,
-    settings: &'a CheckSettings,
-    all: impl Iterator<Item = (Name, &'a [Name])>,
-) -> Result<(), ConfigError> {
-    let others = all.filter(|(other, _)| *other != name);
-    check_dependencies(others.chain([(name, settings.depends_on.as_slice())]))
-}

@@ -6,7 +6,7 @@ use mainstay_core::{Clock, ConfigError, Name, NoRuntime, StateSource, Watch};
 use tokio::runtime::Handle;
 
 use crate::board::Board;
-use crate::builder::check_settings;
+use crate::builder::check_dependencies;
 use crate::drain::Work;
 use crate::settings::Defaults;
 use crate::slot::Slot;
@@ -255,17 +255,50 @@ impl HealthManager {
     ///
     /// As for [`HealthManagerBuilder::build`]; the check keeps its settings then. A [`ConfigError`] as well if there is no
     /// such check.
-    pub fn reconfigure(&self, name: &str, mut settings: CheckSettings) -> Result<(), ConfigError> {
+    pub fn reconfigure(&self, name: &str, settings: CheckSettings) -> Result<(), ConfigError> {
+        self.reconfigure_all([(name, settings)])
+    }
+
+    /// Gives several checks other settings, all at once: all of them, or none. So checks may swap what they depend on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`reconfigure`](Self::reconfigure); all checks keep their settings then.
+    pub fn reconfigure_all<'a>(
+        &self,
+        settings: impl IntoIterator<Item = (&'a str, CheckSettings)>,
+    ) -> Result<(), ConfigError> {
+        let settings: Vec<_> = settings.into_iter().collect();
         self.board().change(|state, now| {
-            let place = state.place(name).ok_or_else(|| unknown(name))?;
-            let slot = state.entry(place).map(|entry| entry.slot.clone()).ok_or_else(|| unknown(name))?;
-            let (name, scope) = (slot.name, slot.scope);
-            settings.defaults = Defaults::of(&slot.probe);
-            settings.validate(scope).map_err(|error| error.within(&format!("check[{name}]")))?;
-            if state.entry(place).is_some_and(|entry| entry.settings.depends_on != settings.depends_on) {
-                check_settings(name, &settings, state.dependencies())?;
+            let mut checked = Vec::with_capacity(settings.len());
+            let mut depends = false;
+            for (name, mut settings) in settings {
+                let place = state.place(name).ok_or_else(|| unknown(name))?;
+                let entry = state.entry(place).ok_or_else(|| unknown(name))?;
+                let (name, scope) = (entry.slot.name, entry.slot.scope);
+                settings.defaults = Defaults::of(&entry.slot.probe);
+                settings.validate(scope).map_err(|error| error.within(&format!("check[{name}]")))?;
+                depends |= entry.settings.depends_on != settings.depends_on;
+                checked.push((place, name, settings));
             }
-            state.reconfigure(place, now, self.clock(), settings);
+            if depends {
+                let changed = |name: Name| checked.iter().rev().find(|(_, changed, _)| *changed == name);
+                let all = state.dependencies().map(|(name, known)| match changed(name) {
+                    Some((_, _, settings)) => (name, settings.depends_on.as_slice()),
+                    None => (name, known),
+                });
+                check_dependencies(all)?;
+            }
+            if depends && checked.len() > 1 {
+                // One by one they could go round in a circle for a moment.
+                for (place, _, settings) in &checked {
+                    let free = CheckSettings { depends_on: Vec::new(), ..settings.clone() };
+                    state.reconfigure(*place, now, self.clock(), free);
+                }
+            }
+            for (place, _, settings) in checked {
+                state.reconfigure(place, now, self.clock(), settings);
+            }
             Ok(())
         })
     }

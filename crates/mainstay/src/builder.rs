@@ -20,7 +20,7 @@ use mainstay_health::{Check, Shared, source};
 
 use crate::Mainstay;
 #[cfg(feature = "config")]
-use crate::live::{self, Hook, Live};
+use crate::live::{Hook, Live};
 
 /// Builds a [`Mainstay`]: breakers, a health manager and a degradation manager that know each other, and have one clock.
 ///
@@ -187,7 +187,8 @@ impl MainstayBuilder {
         self
     }
 
-    /// What else there is to say about the health manager. Later calls come after earlier ones.
+    /// What else there is to say about the health manager. Later calls come after earlier ones, and the
+    /// [settings](Mainstay::from_settings) after all of them.
     #[cfg(feature = "health")]
     pub fn health(
         mut self,
@@ -198,7 +199,8 @@ impl MainstayBuilder {
         self
     }
 
-    /// What else there is to say about the degradation manager: thresholds, rules, signals. Later calls come after earlier ones.
+    /// What else there is to say about the degradation manager: thresholds, rules, signals. Later calls come after earlier ones, and the
+    /// [settings](Mainstay::from_settings) after all of them.
     #[cfg(feature = "degrade")]
     pub fn degradation(
         mut self,
@@ -235,10 +237,6 @@ impl MainstayBuilder {
         #[cfg(feature = "health")]
         let health = {
             let mut health = HealthManager::builder(&self.service).clock(clock.clone()).registry(&registry);
-            #[cfg(feature = "config")]
-            if let Some(settings) = settings {
-                health = settings.health.apply(health);
-            }
             #[cfg(feature = "breaker")]
             for (name, configure) in self.sources {
                 if let Some(breaker) = breakers.iter().find(|breaker| breaker.name().as_str() == name) {
@@ -248,20 +246,17 @@ impl MainstayBuilder {
             for check in self.checks {
                 health = health.check(check);
             }
-            (self.health)(health).build()?
+            health = (self.health)(health);
+            #[cfg(feature = "config")]
+            if let Some(settings) = settings {
+                health = settings.health.apply(health);
+            }
+            health.build()?
         };
         #[cfg(feature = "degrade")]
         let degradation = {
-            #[cfg_attr(
-                not(any(feature = "breaker", feature = "health")),
-                expect(unused_mut, reason = "nothing to watch")
-            )]
             let mut degradation =
                 DegradationManager::builder().name(&self.service).clock(clock.clone()).registry(&registry);
-            #[cfg(feature = "config")]
-            if let Some(settings) = settings {
-                degradation = degradation.settings(live::levels(settings));
-            }
             #[cfg(feature = "breaker")]
             for breaker in &breakers {
                 degradation = degradation.watch(breaker);
@@ -270,7 +265,12 @@ impl MainstayBuilder {
             {
                 degradation = degradation.watch(&health);
             }
-            (self.degradation)(degradation).build()?
+            degradation = (self.degradation)(degradation);
+            #[cfg(feature = "config")]
+            if let Some(settings) = settings {
+                degradation = degradation.settings(settings.degradation.levels());
+            }
+            degradation.build()?
         };
         #[cfg(feature = "config")]
         let live = match settings {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mainstay_breaker::{Breaker, Control, Transition};
 use mainstay_config::Settings;
 use mainstay_core::{ConfigError, Name};
-use mainstay_degrade::{DegradationManager, ExecutionMode};
+use mainstay_degrade::DegradationManager;
 use mainstay_health::{CheckSettings, HealthManager, Scope};
 
 /// What the program wants to be told of state changes.
@@ -43,7 +43,7 @@ impl Live {
         let mut hooked = BTreeMap::new();
         for breaker in breakers {
             let said = settings.breaker(breaker.name().as_str());
-            put(breaker, said.enabled);
+            put(breaker, true, said.enabled);
             let Some(hook) = hook else { continue };
             let is_told = Arc::new(AtomicBool::new(said.on_state_change));
             let (told, hook) = (is_told.clone(), hook.clone());
@@ -81,21 +81,19 @@ impl Live {
             return Err(ConfigError::new(format!("circuit_breakers.{new}"), new, rule));
         }
         same_checks(settings, &self.own)?;
-        let levels = levels(settings);
+        let before = self.settings();
+        same_start(&before, settings)?;
+        let levels = settings.degradation.levels();
         levels.validate().map_err(|error| error.within("degradation"))?;
         for breaker in breakers {
             let said = &settings.breaker(breaker.name().as_str()).settings;
             said.validate().map_err(|error| error.within(&format!("circuit_breakers.{}", breaker.name())))?;
         }
-        if let Err(refused) = self.put_checks(settings, health) {
-            // These were in force already.
-            let _ = self.put_checks(&self.settings(), health);
-            return Err(refused);
-        }
+        self.put_checks(settings, health)?;
         for breaker in breakers {
             let said = settings.breaker(breaker.name().as_str());
             breaker.reconfigure(said.settings.clone())?;
-            put(breaker, said.enabled);
+            put(breaker, before.breaker(breaker.name().as_str()).enabled, said.enabled);
             if let Some(told) = self.hooked.get(&breaker.name()) {
                 told.store(said.on_state_change, Ordering::Relaxed);
             }
@@ -106,15 +104,16 @@ impl Live {
     }
 
     fn put_checks(&self, settings: &Settings, health: &HealthManager) -> Result<(), ConfigError> {
-        for (name, own) in &self.own {
+        let merged = self.own.iter().map(|(name, own)| {
             let name = name.as_str();
-            let merged = settings.health.check(name).apply(own.settings.clone());
-            // One that was removed since is nobody's.
-            if health.settings(name).is_some_and(|current| *current != merged) {
-                health.reconfigure(name, merged).map_err(|error| error.within("health"))?;
-            }
-        }
-        Ok(())
+            (name, settings.health.check(name).apply(own.settings.clone()))
+        });
+        // One that was removed since is nobody's.
+        let is_other = |(name, merged): &(&str, CheckSettings)| {
+            health.settings(name).is_some_and(|current| *current != *merged)
+        };
+        let others: Vec<_> = merged.filter(is_other).collect();
+        health.reconfigure_all(others).map_err(|error| error.within("health"))
     }
 
     pub(crate) fn settings(&self) -> Arc<Settings> {
@@ -122,25 +121,37 @@ impl Live {
     }
 }
 
-/// What the settings say of levels and decisions.
-pub(crate) fn levels(settings: &Settings) -> mainstay_degrade::Settings<ExecutionMode> {
-    let said = &settings.degradation;
-    let mut levels = mainstay_degrade::Settings::with_modes(said.modes.clone());
-    levels.thresholds = said.thresholds;
-    levels.relax_after = said.relax_after;
-    levels.check_interval = said.check_interval;
-    levels.behaviors = said.behaviors.clone();
-    levels.partial = said.partial.clone();
-    levels
-}
-
-/// A breaker that is not enabled only observes. What an operator forced stays.
-fn put(breaker: &Breaker, enabled: bool) {
-    match (breaker.control(), enabled) {
-        (Control::Automatic, false) => breaker.set_control(Control::ObserveOnly),
-        (Control::ObserveOnly, true) => breaker.set_control(Control::Automatic),
+/// A breaker that is not enabled only observes. Only a change of that is put in force: what an operator's hand did stays.
+fn put(breaker: &Breaker, was_enabled: bool, enabled: bool) {
+    match (breaker.control(), was_enabled, enabled) {
+        (Control::Automatic, true, false) => breaker.set_control(Control::ObserveOnly),
+        (Control::ObserveOnly, false, true) => breaker.set_control(Control::Automatic),
         _ => {}
     }
+}
+
+/// What is only read at the start is as it was then.
+fn same_start(before: &Settings, settings: &Settings) -> Result<(), ConfigError> {
+    macro_rules! same {
+        ($($field:literal: $of:ident => $value:expr),* $(,)?) => {$(
+            let value = |$of: &Settings| format!("{:?}", $value);
+            if value(before) != value(settings) {
+                let rule = "cannot be changed while the program runs: begin anew";
+                return Err(ConfigError::new($field, value(settings), rule));
+            }
+        )*};
+    }
+    same! {
+        "health.service": of => of.health.service,
+        "health.drain_delay": of => of.health.drain_delay,
+        "health.drain_limit": of => of.health.drain_limit,
+        "health.blocking_threads": of => of.health.blocking_threads,
+        "health.check_now_gap": of => of.health.check_now_gap,
+        "health.seed": of => of.health.seed,
+        "health.startup_latches": of => of.health.startup_latches,
+        "degradation.enabled": of => of.degradation.enabled,
+    }
+    Ok(())
 }
 
 fn own(health: &HealthManager) -> BTreeMap<Name, Own> {
@@ -160,6 +171,10 @@ fn same_checks(settings: &Settings, own: &BTreeMap<Name, Own>) -> Result<(), Con
             let rule = format!("must be one of the program's checks: {}", names(own.keys()));
             return Err(ConfigError::new(field(name), name, rule));
         };
+        if said.scope.is_none() && said.critical == Some(true) && own.scope == Scope::Shared {
+            let rule = "must say `scope: shared`, as the program's check is: `critical` alone is exclusive";
+            return Err(ConfigError::new(field(name), "critical", rule));
+        }
         if let Some(scope) = said.scope
             && scope != own.scope
         {

@@ -95,13 +95,12 @@ impl Mainstay {
     /// Puts other settings in force while everything runs: all of them, or none. Breakers keep their state, windows and probes, checks their
     /// results, levels their causes.
     ///
-    /// What is only read at the start stays as it was until then: the service's name, `drain_delay`, `drain_limit`, `blocking_threads`,
-    /// `check_now_gap`, `seed`, `startup_latches`, and whether there is a degradation manager.
-    ///
     /// # Errors
     ///
     /// A [`ConfigError`] for a breaker or a check that was not there at the start, for one of the program's checks that is not named, for what a part
-    /// refuses, and if this was not made [from settings](Self::from_settings). Everything is as it was then.
+    /// refuses, if this was not made [from settings](Self::from_settings), and for another value of what is only read at the start: the health
+    /// manager's `service`, `drain_delay`, `drain_limit`, `blocking_threads`, `check_now_gap`, `seed` and `startup_latches`, and whether
+    /// degradation is `enabled`. Everything is as it was then.
     #[cfg(feature = "config")]
     pub fn apply(&self, settings: &Settings) -> Result<(), ConfigError> {
         let Some(live) = &self.live else {

@@ -103,6 +103,7 @@ impl Reloader {
         let health = Pushed::new();
         health.set(Status::Healthy);
         mainstay.health().register(Check::internal("settings", &health).non_critical())?;
+        log_warnings(&loaded);
         let state = State { loaded: Arc::new(loaded), reloads: 0, refused: 0, wrong: None };
         let mainstay = mainstay.clone();
         let (turn, state, bell) = (Mutex::default(), Mutex::new(state), Bell::new());
@@ -143,7 +144,9 @@ impl Reloader {
     pub fn follow(&self) -> Result<Following, NoRuntime> {
         let runtime = Handle::try_current().map_err(|_| NoRuntime::new())?;
         let watch = FileWatch::new(self.shared.loader.files());
-        Ok(Following(runtime.spawn(follow(Arc::downgrade(&self.shared), watch)).abort_handle()))
+        // Before anybody may send one.
+        let hangups = Hangups::new();
+        Ok(Following(runtime.spawn(follow(Arc::downgrade(&self.shared), watch, hangups)).abort_handle()))
     }
 
     /// Says to the recorder of the [`metrics`] crate how it stands: `mainstay_config_fingerprint` (a number that is the same
@@ -170,15 +173,20 @@ impl Shared {
         let before = self.state().loaded.clone();
         let loaded = self.loader.load().map_err(ReloadError::from);
         let applied = loaded.and_then(|loaded| Ok((self.mainstay.apply(loaded.settings())?, loaded)));
-        let result = match applied {
+        match applied {
             Ok(((), loaded)) => {
                 let changes = before.diff(&loaded);
+                log_warnings(&loaded);
                 log_applied(loaded.fingerprint(), &changes);
                 let mut state = self.state();
                 state.reloads += u64::from(!changes.is_empty());
-                (state.loaded, state.wrong) = (Arc::new(loaded), None);
+                let was_wrong = std::mem::take(&mut state.wrong).is_some();
+                state.loaded = Arc::new(loaded);
                 drop(state);
                 self.health.set(Status::Healthy);
+                if was_wrong || !changes.is_empty() {
+                    self.bell.ring();
+                }
                 Ok(changes)
             }
             Err(wrong) => {
@@ -190,28 +198,29 @@ impl Shared {
                 drop(state);
                 let message = "what the files say is refused: the settings before it are in force";
                 self.health.set(CheckOutcome::degraded(message));
+                self.bell.ring();
                 Err(wrong)
             }
-        };
-        self.bell.ring();
-        result
+        }
     }
 }
 
-async fn follow(shared: Weak<Shared>, mut watch: FileWatch) {
-    let mut hangups = Hangups::new();
+async fn follow(shared: Weak<Shared>, mut watch: FileWatch, mut hangups: Hangups) {
+    // What changed since they were loaded, and before they were watched.
+    let mut asked = true;
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let asked = tokio::select! {
+        asked |= tokio::select! {
             _ = tick.tick() => false,
             () = hangups.next() => true,
         };
+        let asks = std::mem::take(&mut asked);
         let reads = shared.clone();
         // Files may be far away.
         let looked = spawn_blocking(move || {
             let changed = watch.look();
-            if changed || asked {
+            if changed || asks {
                 // What is wrong is logged, and in the report.
                 let _ = reads.upgrade().map(|shared| shared.reload());
             }
@@ -269,12 +278,22 @@ fn log_applied(fingerprint: Fingerprint, changes: &[Change]) {
 }
 
 #[cfg(feature = "tracing")]
+fn log_warnings(loaded: &Loaded) {
+    for warning in loaded.warnings() {
+        tracing::warn!(name: "settings_warning", target: "mainstay", %warning, "perhaps not what was meant");
+    }
+}
+
+#[cfg(feature = "tracing")]
 fn log_refused(wrong: &ReloadError) {
     tracing::error!(name: "settings_refused", target: "mainstay", error = %wrong, "the settings before are in force");
 }
 
 #[cfg(not(feature = "tracing"))]
 fn log_applied(_: Fingerprint, _: &[Change]) {}
+
+#[cfg(not(feature = "tracing"))]
+fn log_warnings(_: &Loaded) {}
 
 #[cfg(not(feature = "tracing"))]
 fn log_refused(_: &ReloadError) {}

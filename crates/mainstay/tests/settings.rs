@@ -225,6 +225,62 @@ fn a_hundred_reloads_a_second_lose_no_verdict_and_are_never_mixed() {
     assert_eq!((after.state, after.epoch), (State::Closed, epoch));
 }
 
+#[test]
+fn checks_that_swap_what_they_depend_on_are_reconfigured_at_once() {
+    let file = |a: &str, b: &str| {
+        format!(
+            "health: {{ checks: {{ a: {{ scope: shared, depends_on: [{a}] }}, b: {{ scope: shared, depends_on: [{b}] }} }} }}"
+        )
+    };
+    let mainstay = Mainstay::from_settings("orders", load(&file("", "a")).settings())
+        .check(Check::shared("a", || async {}))
+        .check(Check::shared("b", || async {}))
+        .build()
+        .unwrap();
+    mainstay.apply(load(&file("b", "")).settings()).unwrap();
+    assert_eq!(mainstay.health().settings("a").unwrap().depends_on.len(), 1);
+    let circle = mainstay.apply(load(&file("b", "a")).settings()).unwrap_err();
+    assert!(circle.rule.contains("cycle"), "{circle}");
+    assert!(mainstay.health().settings("b").unwrap().depends_on.is_empty(), "all or nothing");
+}
+
+#[test]
+fn what_an_operator_observes_by_hand_stays_so_after_a_reload() {
+    let mainstay = builder(FILE).build().unwrap();
+    redis(&mainstay).set_control(Control::ObserveOnly);
+    mainstay.apply(load(&FILE.replace("timeout: 15s", "timeout: 16s")).settings()).unwrap();
+    assert_eq!(redis(&mainstay).control(), Control::ObserveOnly);
+}
+
+#[test]
+fn where_code_and_settings_speak_of_the_same_the_settings_hold() {
+    let in_code = builder(FILE)
+        .degradation(|levels| levels.behaviors(mainstay::degrade::BehaviorRules::new()))
+        .health(|health| health.drain_delay(Duration::from_secs(77)));
+    let mainstay = in_code.build().unwrap();
+    assert!(mainstay.degradation().behavior("search").operation.is_some());
+}
+
+#[test]
+fn what_is_only_read_at_the_start_cannot_be_changed_later_so_that_the_fingerprint_is_true() {
+    let mainstay = builder(FILE).build().unwrap();
+    for (other, field) in [
+        (FILE.replace("service: orders", "service: invoices"), "health.service"),
+        (FILE.replace("service: orders", "service: orders\n  drain_delay: 7s"), "health.drain_delay"),
+        (FILE.replace("relax_after: 10s", "enabled: false"), "degradation.enabled"),
+    ] {
+        let refused = mainstay.apply(load(&other).settings()).unwrap_err();
+        assert_eq!((refused.field.as_str(), refused.rule.contains("begin anew")), (field, true));
+    }
+}
+
+#[test]
+fn a_check_that_is_critical_without_a_scope_is_not_silently_shared() {
+    let bare = FILE.replace("critical: true, scope: shared", "critical: true");
+    let refused = builder(&bare).build().unwrap_err();
+    assert!(refused.rule.contains("scope: shared"), "{refused}");
+}
+
 struct Files {
     directory: tempfile::TempDir,
 }
@@ -299,6 +355,63 @@ async fn a_file_that_is_rewritten_is_in_force_within_a_second_and_what_is_wrong_
     while mainstay.health().report().check("settings").unwrap().status != Status::Healthy {
         reports.changed().await;
     }
+}
+
+#[tokio::test]
+async fn what_changed_between_loading_and_following_is_in_force() {
+    let files = Files::new(FILE);
+    let (mainstay, reloader) = files.start();
+    files.write(&FILE.replace("timeout: 15s", "timeout: 40s"));
+    let mut watch = reloader.watch();
+    let _following = reloader.follow().unwrap();
+    reloaded(&mut watch).await;
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_hangup_reads_the_variables_and_files_again() {
+    let files = Files::new(FILE);
+    let (_mainstay, reloader) = files.start();
+    let _following = reloader.follow().unwrap();
+    let mut watch = reloader.watch();
+    // Of the same length and at the same time, so that by itself nobody would notice.
+    let times = fs::metadata(files.path()).unwrap().modified().unwrap();
+    files.write(&FILE.replace("timeout: 15s", "timeout: 17s"));
+    fs::File::options().write(true).open(files.path()).unwrap().set_modified(times).unwrap();
+    let hangup = std::process::Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status();
+    assert!(hangup.unwrap().success());
+    reloaded(&mut watch).await;
+    assert_eq!(reloader.status().reloads, 1);
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn how_it_stands_with_the_settings_can_be_seen() {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+    let files = Files::new(FILE);
+    let (_mainstay, reloader) = files.start();
+    let recorder = DebuggingRecorder::new();
+    let published = || {
+        metrics::with_local_recorder(&recorder, || reloader.publish());
+        let figures = recorder.snapshotter().snapshot().into_vec();
+        let figure = |name: &str| {
+            figures.iter().find(|(key, ..)| key.key().name() == name).map(|(.., value)| match value {
+                DebugValue::Gauge(figure) => figure.into_inner(),
+                _ => f64::NAN,
+            })
+        };
+        (figure("mainstay_config_valid").unwrap(), figure("mainstay_config_fingerprint").unwrap())
+    };
+    let (valid, fingerprint) = published();
+    assert_eq!((valid, fingerprint), (1.0, reloader.status().fingerprint.as_f64()));
+    files.write("nothing: known");
+    reloader.reload().unwrap_err();
+    assert_eq!(published(), (0.0, fingerprint));
+    files.write(&FILE.replace("timeout: 15s", "timeout: 17s"));
+    reloader.reload().unwrap();
+    let (valid, other) = published();
+    assert!(valid == 1.0 && other != fingerprint);
 }
 
 #[cfg(unix)]
