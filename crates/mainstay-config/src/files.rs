@@ -24,6 +24,7 @@ use std::time::SystemTime;
 #[derive(Clone, Debug)]
 pub struct FileWatch {
     files: Vec<Watched>,
+    rests: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,23 +52,31 @@ impl FileWatch {
             let seen = Seen::at(path.as_ref());
             Watched { path: path.as_ref().to_owned(), known: seen, last: seen }
         };
-        Self { files: paths.into_iter().map(watched).collect() }
+        Self { files: paths.into_iter().map(watched).collect(), rests: true }
     }
 
-    /// Whether something is different than it was when this was reported last, and has been the same for two looks: a file that is being
-    /// written is not read in the middle.
+    /// Whether something is different than it was when this was reported last, and all files have been the same for two looks: what is
+    /// being written is not read in the middle.
     pub fn look(&mut self) -> bool {
-        let mut changed = false;
+        self.rests = true;
         for file in &mut self.files {
             let seen = Seen::at(&file.path);
-            let rests = file.last == seen;
+            self.rests &= file.last == seen;
             file.last = seen;
-            if rests && file.known != seen {
-                file.known = seen;
-                changed = true;
+        }
+        let mut changed = false;
+        if self.rests {
+            for file in &mut self.files {
+                changed |= file.known != file.last;
+                file.known = file.last;
             }
         }
         changed
+    }
+
+    /// Whether all files were the same at the last two looks.
+    pub fn rests(&self) -> bool {
+        self.rests
     }
 }
 

@@ -141,7 +141,8 @@ impl MainstayBuilder {
 
     /// A breaker. `configure` gets its builder; `|breaker| breaker` leaves the defaults.
     ///
-    /// If the [settings](Mainstay::from_settings) name it too, what they say comes after `configure`.
+    /// If the [settings](Mainstay::from_settings) name it too, they say what its settings are. If they do not, it begins with what they say of all
+    /// breakers (`default`), `configure` comes after that, and a reload leaves it alone.
     #[cfg(feature = "breaker")]
     pub fn breaker(
         mut self,
@@ -224,13 +225,17 @@ impl MainstayBuilder {
         #[cfg(feature = "breaker")]
         let breakers = {
             let build = |(name, configure): (String, Configure<BreakerBuilder>)| {
-                let builder = configure(Breaker::builder(&name).clock(clock.clone()).registry(&registry));
+                let builder = Breaker::builder(&name).clock(clock.clone()).registry(&registry);
                 #[cfg(feature = "config")]
-                let builder = match settings {
-                    Some(settings) => builder.settings(settings.breaker(&name).settings.clone()),
-                    None => builder,
-                };
-                builder.build()
+                if let Some(settings) = settings {
+                    let said = settings.breaker(&name).settings.clone();
+                    // What the settings name is theirs; else code begins with what they say of all.
+                    return match settings.breakers.contains_key(name.as_str()) {
+                        true => configure(builder).settings(said).build(),
+                        false => configure(builder.settings(said)).build(),
+                    };
+                }
+                configure(builder).build()
             };
             self.breakers.into_iter().map(build).collect::<Result<Vec<_>, _>>()?
         };

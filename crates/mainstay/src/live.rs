@@ -24,6 +24,8 @@ pub(crate) struct Live {
     turn: Mutex<()>,
     /// The settings in force.
     settings: Mutex<Arc<Settings>>,
+    /// A [`Reloader`](crate::Reloader) says which they are.
+    pub(crate) followed: AtomicBool,
 }
 
 /// A check as code has it.
@@ -60,8 +62,8 @@ impl Live {
         let own = own(health);
         same_checks(settings, &own)?;
         let (turn, in_force) = (Mutex::default(), Mutex::new(Arc::new(settings.clone())));
-        let live = Self { own, hooked, turn, settings: in_force };
-        live.put_checks(settings, health)?;
+        let live = Self { own, hooked, turn, settings: in_force, followed: AtomicBool::new(false) };
+        live.put_checks(None, settings, health)?;
         Ok(live)
     }
 
@@ -75,23 +77,24 @@ impl Live {
     ) -> Result<(), ConfigError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // All that may be refused comes first; what is left cannot be.
-        let known = |name: &Name| breakers.iter().any(|breaker| breaker.name() == *name);
-        if let Some(new) = settings.breakers.keys().find(|name| !known(name)) {
-            let rule = "must be a breaker that was there at the start: begin anew to add one";
-            return Err(ConfigError::new(format!("circuit_breakers.{new}"), new, rule));
-        }
         same_checks(settings, &self.own)?;
         let before = self.settings();
+        same_breakers(&before, settings)?;
         same_start(&before, settings)?;
         let levels = settings.degradation.levels();
         levels.validate().map_err(|error| error.within("degradation"))?;
-        for breaker in breakers {
-            let said = &settings.breaker(breaker.name().as_str()).settings;
-            said.validate().map_err(|error| error.within(&format!("circuit_breakers.{}", breaker.name())))?;
+        // What the settings do not name is code's.
+        let named = || {
+            breakers
+                .iter()
+                .filter_map(|breaker| Some((breaker, settings.breakers.get(breaker.name().as_str())?)))
+        };
+        for (breaker, said) in named() {
+            let field = format!("circuit_breakers.{}", breaker.name());
+            said.settings.validate().map_err(|error| error.within(&field))?;
         }
-        self.put_checks(settings, health)?;
-        for breaker in breakers {
-            let said = settings.breaker(breaker.name().as_str());
+        self.put_checks(Some(&before), settings, health)?;
+        for (breaker, said) in named() {
             breaker.reconfigure(said.settings.clone())?;
             put(breaker, before.breaker(breaker.name().as_str()).enabled, said.enabled);
             if let Some(told) = self.hooked.get(&breaker.name()) {
@@ -103,16 +106,24 @@ impl Live {
         Ok(())
     }
 
-    fn put_checks(&self, settings: &Settings, health: &HealthManager) -> Result<(), ConfigError> {
-        let merged = self.own.iter().map(|(name, own)| {
-            let name = name.as_str();
-            (name, settings.health.check(name).apply(own.settings.clone()))
-        });
-        // One that was removed since is nobody's.
-        let is_other = |(name, merged): &(&str, CheckSettings)| {
-            health.settings(name).is_some_and(|current| *current != *merged)
+    /// Only what the settings say otherwise than before is put in force: what an operator did to a check by hand stays.
+    fn put_checks(
+        &self,
+        before: Option<&Settings>,
+        settings: &Settings,
+        health: &HealthManager,
+    ) -> Result<(), ConfigError> {
+        let merge = |settings: &Settings, name: &str, own: &Own| {
+            settings.health.check(name).apply(own.settings.clone())
         };
-        let others: Vec<_> = merged.filter(is_other).collect();
+        let others = self.own.iter().filter_map(|(name, own)| {
+            let name = name.as_str();
+            // One that was removed since is nobody's.
+            health.settings(name)?;
+            let was = before.map_or_else(|| own.settings.clone(), |before| merge(before, name, own));
+            let merged = merge(settings, name, own);
+            (was != merged).then_some((name, merged))
+        });
         health.reconfigure_all(others).map_err(|error| error.within("health"))
     }
 
@@ -130,14 +141,32 @@ fn put(breaker: &Breaker, was_enabled: bool, enabled: bool) {
     }
 }
 
+/// The settings name the same breakers as before.
+fn same_breakers(before: &Settings, settings: &Settings) -> Result<(), ConfigError> {
+    let field = |name: &Name| format!("circuit_breakers.{name}");
+    let (old, new) = (&before.breakers, &settings.breakers);
+    if let Some(name) = new.keys().find(|name| !old.contains_key(name.as_str())) {
+        let rule = "must have been named at the start: begin anew to add a breaker";
+        return Err(ConfigError::new(field(name), name, rule));
+    }
+    match old.keys().find(|name| !new.contains_key(name.as_str())) {
+        Some(name) => {
+            let rule = "must be named as it was at the start: begin anew to leave a breaker out";
+            Err(ConfigError::new(field(name), "nothing", rule))
+        }
+        None => Ok(()),
+    }
+}
+
 /// What is only read at the start is as it was then.
 fn same_start(before: &Settings, settings: &Settings) -> Result<(), ConfigError> {
     macro_rules! same {
         ($($field:literal: $of:ident => $value:expr),* $(,)?) => {$(
             let value = |$of: &Settings| format!("{:?}", $value);
             if value(before) != value(settings) {
+                // The value may be a secret of the environment's.
                 let rule = "cannot be changed while the program runs: begin anew";
-                return Err(ConfigError::new($field, value(settings), rule));
+                return Err(ConfigError::new($field, "another value", rule));
             }
         )*};
     }

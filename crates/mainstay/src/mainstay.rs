@@ -1,5 +1,7 @@
 #[cfg(feature = "breaker")]
 use std::sync::Arc;
+#[cfg(feature = "config")]
+use std::sync::atomic::Ordering;
 
 #[cfg(feature = "breaker")]
 use mainstay_breaker::{Breaker, BreakerBuilder};
@@ -79,7 +81,8 @@ impl Mainstay {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Where code and settings speak of the same, the settings hold. A check that is named in the settings and not in code, or in code and not
+    /// Where code and settings speak of the same, the settings hold. Of the two managers they say everything: a key that they leave out has the
+    /// library's default, whatever code says; code adds checks, sources and signals. A check that is named in the settings and not in code, or in code and not
     /// in the settings, is refused by [`MainstayBuilder::build`]. A breaker with `enabled: false` only observes.
     #[cfg(feature = "config")]
     pub fn from_settings(service: impl Into<String>, settings: &Settings) -> MainstayBuilder {
@@ -92,17 +95,26 @@ impl Mainstay {
         self.live.as_ref().map(|live| live.settings())
     }
 
-    /// Puts other settings in force while everything runs: all of them, or none. Breakers keep their state, windows and probes, checks their
+    /// Puts other settings in force while everything runs: all of them, or none. Breakers keep their state, probes, and the windows whose kind and size stay, checks their
     /// results, levels their causes.
     ///
     /// # Errors
     ///
     /// A [`ConfigError`] for a breaker or a check that was not there at the start, for one of the program's checks that is not named, for what a part
-    /// refuses, if this was not made [from settings](Self::from_settings), and for another value of what is only read at the start: the health
+    /// refuses, if this was not made [from settings](Self::from_settings), while a [`Reloader`](crate::Reloader) follows the files, and for another value of what is only read at the start: the health
     /// manager's `service`, `drain_delay`, `drain_limit`, `blocking_threads`, `check_now_gap`, `seed` and `startup_latches`, and whether
     /// degradation is `enabled`. Everything is as it was then.
     #[cfg(feature = "config")]
     pub fn apply(&self, settings: &Settings) -> Result<(), ConfigError> {
+        if self.live.as_ref().is_some_and(|live| live.followed.load(Ordering::Acquire)) {
+            let rule = "must come from the files: a Reloader follows them";
+            return Err(ConfigError::new("settings", "others", rule));
+        }
+        self.put(settings)
+    }
+
+    #[cfg(feature = "config")]
+    pub(crate) fn put(&self, settings: &Settings) -> Result<(), ConfigError> {
         let Some(live) = &self.live else {
             let rule = "must have been there when this was built";
             return Err(ConfigError::new("settings", "none", rule));

@@ -1,11 +1,13 @@
 //! Settings that follow their files.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use mainstay_config::{Change, FileWatch, Fingerprint, Loaded, Loader, SettingErrors};
-use mainstay_core::{Bell, ConfigError, NoRuntime, Watch};
+use mainstay_core::{Bell, ConfigError, NoRuntime, Watch, panics};
 use mainstay_health::{Check, CheckOutcome, Pushed, Status};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -82,12 +84,19 @@ pub enum ReloadError {
     /// They do not fit the running program.
     #[error(transparent)]
     Refused(#[from] ConfigError),
+    /// What reads the program's own section panicked.
+    #[error("reading the settings panicked: {0}")]
+    Panicked(String),
 }
 
 /// Files are followed while this lives.
-#[derive(Debug)]
 #[must_use = "files are followed while this lives"]
-pub struct Following(AbortHandle);
+pub struct Following {
+    task: AbortHandle,
+    ended: Arc<AtomicBool>,
+    /// Kept, so that there is something to follow for.
+    _shared: Arc<Shared>,
+}
 
 /// How often files are looked at. A change is in force after two looks that find the same.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -98,11 +107,21 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] if there is a check of that name.
+    /// A [`ConfigError`] if there is a check of that name, if the program was not made from settings, and if another `Reloader` follows
+    /// files for it.
     pub fn new(mainstay: &Mainstay, loader: Loader, loaded: Loaded) -> Result<Self, ConfigError> {
+        let refuse = |rule| Err(ConfigError::new("settings", "a Reloader", rule));
+        let Some(live) = &mainstay.live else { return refuse("must be for a program made from settings") };
+        if live.followed.swap(true, Ordering::AcqRel) {
+            return refuse("must be the only one");
+        }
         let health = Pushed::new();
         health.set(Status::Healthy);
-        mainstay.health().register(Check::internal("settings", &health).non_critical())?;
+        let check = Check::internal("settings", &health).non_critical();
+        if let Err(refused) = mainstay.health().register(check) {
+            live.followed.store(false, Ordering::Release);
+            return Err(refused);
+        }
         log_warnings(&loaded);
         let state = State { loaded: Arc::new(loaded), reloads: 0, refused: 0, wrong: None };
         let mainstay = mainstay.clone();
@@ -146,7 +165,9 @@ impl Reloader {
         let watch = FileWatch::new(self.shared.loader.files());
         // Before anybody may send one.
         let hangups = Hangups::new();
-        Ok(Following(runtime.spawn(follow(Arc::downgrade(&self.shared), watch, hangups)).abort_handle()))
+        let ended = Arc::new(AtomicBool::new(false));
+        let task = runtime.spawn(follow(Arc::downgrade(&self.shared), watch, hangups, ended.clone()));
+        Ok(Following { task: task.abort_handle(), ended, _shared: self.shared.clone() })
     }
 
     /// Says to the recorder of the [`metrics`] crate how it stands: `mainstay_config_fingerprint` (a number that is the same
@@ -171,10 +192,16 @@ impl Shared {
     fn reload(&self) -> Result<Vec<Change>, Arc<ReloadError>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.state().loaded.clone();
-        let loaded = self.loader.load().map_err(ReloadError::from);
-        let applied = loaded.and_then(|loaded| Ok((self.mainstay.apply(loaded.settings())?, loaded)));
+        let load = || -> Result<Loaded, ReloadError> {
+            let loaded = self.loader.load()?;
+            self.mainstay.put(loaded.settings())?;
+            Ok(loaded)
+        };
+        // What reads the program's own section is the program's.
+        let applied = catch_unwind(AssertUnwindSafe(load))
+            .unwrap_or_else(|panic| Err(ReloadError::Panicked(panics::text(panic))));
         match applied {
-            Ok(((), loaded)) => {
+            Ok(loaded) => {
                 let changes = before.diff(&loaded);
                 log_warnings(&loaded);
                 log_applied(loaded.fingerprint(), &changes);
@@ -205,7 +232,7 @@ impl Shared {
     }
 }
 
-async fn follow(shared: Weak<Shared>, mut watch: FileWatch, mut hangups: Hangups) {
+async fn follow(shared: Weak<Shared>, mut watch: FileWatch, mut hangups: Hangups, ended: Arc<AtomicBool>) {
     // What changed since they were loaded, and before they were watched.
     let mut asked = true;
     let mut tick = tokio::time::interval(LOOK_EVERY);
@@ -215,19 +242,20 @@ async fn follow(shared: Weak<Shared>, mut watch: FileWatch, mut hangups: Hangups
             _ = tick.tick() => false,
             () = hangups.next() => true,
         };
-        let asks = std::mem::take(&mut asked);
-        let reads = shared.clone();
+        let (reads, ended) = (shared.clone(), ended.clone());
         // Files may be far away.
         let looked = spawn_blocking(move || {
-            let changed = watch.look();
-            if changed || asks {
+            asked |= watch.look();
+            // What is being written is not read in the middle, whoever asks.
+            if asked && watch.rests() && !ended.load(Ordering::Acquire) {
+                asked = false;
                 // What is wrong is logged, and in the report.
                 let _ = reads.upgrade().map(|shared| shared.reload());
             }
-            watch
+            (watch, asked)
         });
         let Ok(looked) = looked.await else { return };
-        watch = looked;
+        (watch, asked) = looked;
         if shared.strong_count() == 0 {
             return;
         }
@@ -298,9 +326,24 @@ fn log_warnings(_: &Loaded) {}
 #[cfg(not(feature = "tracing"))]
 fn log_refused(_: &ReloadError) {}
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(live) = &self.mainstay.live {
+            live.followed.store(false, Ordering::Release);
+        }
+    }
+}
+
 impl Drop for Following {
     fn drop(&mut self) {
-        self.0.abort();
+        self.ended.store(true, Ordering::Release);
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Following").finish_non_exhaustive()
     }
 }
 

@@ -128,7 +128,10 @@ fn the_programs_hook_hears_of_the_breakers_whose_settings_say_so() {
         })
         .build()
         .unwrap();
+    let (delivered, later) = std::sync::mpsc::channel();
+    redis(&mainstay).on_transition(move |_| delivered.send(()).unwrap_or_default()).unwrap();
     redis(&mainstay).trip();
+    later.recv_timeout(Duration::from_secs(5)).unwrap();
     mainstay.breaker("llm").unwrap().trip();
     assert_eq!(heard.recv_timeout(Duration::from_secs(5)).unwrap(), ("llm".to_owned(), State::Open));
     mainstay.apply(load(FILE).settings()).unwrap();
@@ -281,6 +284,38 @@ fn a_check_that_is_critical_without_a_scope_is_not_silently_shared() {
     assert!(refused.rule.contains("scope: shared"), "{refused}");
 }
 
+#[test]
+fn a_breaker_that_the_settings_do_not_name_is_codes() {
+    let text = FILE.replace("circuit_breakers:", "circuit_breakers:\n  default: { call_timeout: 7s }");
+    let own = OpenFor::fixed(Duration::from_secs(1));
+    let mainstay = builder(&text).breaker("payments", move |breaker| breaker.open_for(own)).build().unwrap();
+    let payments = mainstay.breaker("payments").unwrap();
+    assert_eq!(
+        (payments.settings().open_for, payments.settings().timeout),
+        (own, Some(Duration::from_secs(7)))
+    );
+    mainstay.apply(load(&text.replace("timeout: 15s", "timeout: 16s")).settings()).unwrap();
+    assert_eq!(payments.settings().open_for, own, "a reload leaves it alone");
+}
+
+#[test]
+fn a_breaker_that_the_settings_name_no_longer_is_refused() {
+    let mainstay = builder(FILE).build().unwrap();
+    let less = FILE.lines().filter(|line| !line.contains("  llm:")).collect::<Vec<_>>().join("\n");
+    assert_eq!(mainstay.apply(load(&less).settings()).unwrap_err().field, "circuit_breakers.llm");
+    assert!(mainstay.apply(load("").settings()).is_err(), "an emptied file");
+}
+
+#[test]
+fn what_an_operator_did_to_a_check_stays_unless_the_settings_say_otherwise() {
+    let mainstay = builder(FILE).build().unwrap();
+    mainstay.health().disable("database").unwrap();
+    mainstay.apply(load(&FILE.replace("timeout: 15s", "timeout: 16s")).settings()).unwrap();
+    assert!(!mainstay.health().settings("database").unwrap().enabled);
+    mainstay.apply(load(&FILE.replace("interval: 30s", "interval: 31s")).settings()).unwrap();
+    assert_eq!(mainstay.health().settings("database").unwrap().interval, Duration::from_secs(31));
+}
+
 struct Files {
     directory: tempfile::TempDir,
 }
@@ -368,6 +403,45 @@ async fn what_changed_between_loading_and_following_is_in_force() {
     assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
 }
 
+#[tokio::test]
+async fn files_are_followed_while_the_following_lives_and_no_longer() {
+    let files = Files::new(FILE);
+    let (mainstay, reloader) = files.start();
+    let mut watch = reloader.watch();
+    let following = reloader.follow().unwrap();
+    drop(reloader);
+    files.write(&FILE.replace("timeout: 15s", "timeout: 40s"));
+    reloaded(&mut watch).await;
+    assert_eq!(redis(&mainstay).settings().open_for, OpenFor::fixed(Duration::from_secs(40)));
+    assert!(mainstay.apply(load(FILE).settings()).is_err(), "the files say what is in force");
+    drop(following);
+    tokio::task::yield_now().await;
+    mainstay.apply(load(FILE).settings()).unwrap();
+}
+
+#[tokio::test]
+async fn what_reads_the_programs_own_section_may_panic() {
+    let files = Files::new(&(FILE.to_owned() + "own: { port: 80 }\n"));
+    let loader = Loader::new().file(files.path()).environment(Environment::new());
+    let loader =
+        loader.check_section("own", |section| assert_ne!(section.number::<u16>("port").required(), 81));
+    let loaded = loader.load().unwrap();
+    let mainstay = Mainstay::from_settings("orders", loaded.settings())
+        .check(Check::shared("database", || async {}))
+        .build()
+        .unwrap();
+    let reloader = Reloader::new(&mainstay, loader, loaded).unwrap();
+    let _following = reloader.follow().unwrap();
+    let mut watch = reloader.watch();
+    files.write(&(FILE.to_owned() + "own: { port: 81 }\n"));
+    reloaded(&mut watch).await;
+    assert!(matches!(&*reloader.status().wrong.unwrap(), ReloadError::Panicked(_)));
+    files.write(&(FILE.replace("timeout: 15s", "timeout: 40s") + "own: { port: 82 }\n"));
+    reloaded(&mut watch).await;
+    assert!(reloader.status().wrong.is_none(), "and the files are followed still");
+    assert!(Reloader::new(&mainstay, Loader::new(), load(FILE)).is_err(), "there is one already");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_hangup_reads_the_variables_and_files_again() {
@@ -450,7 +524,7 @@ fn a_reload_by_hand_says_what_changed_and_what_is_wrong() {
     let wrong = reloader.reload().unwrap_err();
     assert_eq!(
         wrong.to_string(),
-        "circuit_breakers.radis: radis is refused: must be a breaker that was there at the start: begin anew to add one"
+        "circuit_breakers.radis: radis is refused: must have been named at the start: begin anew to add a breaker"
     );
     assert!(Arc::ptr_eq(&wrong, &reloader.status().wrong.unwrap()));
     assert!(reloader.follow().is_err(), "there is no runtime here");
