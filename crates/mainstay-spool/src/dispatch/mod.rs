@@ -1,0 +1,382 @@
+mod conclude;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mainstay_core::{Clock, Sleep};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::books::{Settlement, Shared, wall};
+use crate::clerk::Clerk;
+use crate::deliver::{Delivered, deliver};
+use crate::figures::set;
+use crate::row::Row;
+use crate::window::{Entry, Mark, Ready, Window};
+use crate::{Fault, Item, Sink, SpoolSettings};
+
+/// How far the spool's shutdown is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Until nothing is left.
+    Draining,
+    Halted,
+}
+
+/// Takes items from the log to the sink.
+pub(crate) struct Dispatch<T, S> {
+    settings: SpoolSettings,
+    sink: Arc<S>,
+    clerk: Clerk,
+    shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
+    window: Window<T>,
+    deliveries: JoinSet<Delivered>,
+    /// The sink is left alone until then.
+    paused_until: Duration,
+    /// Deliveries since the last one that said something about its items.
+    failures: u32,
+    /// What the log could not take yet.
+    unsettled: Settlement,
+    /// What was in it, by place.
+    settling: HashMap<i64, Entry>,
+    /// After a failure the log is left alone until then.
+    log_rests_until: Duration,
+}
+
+/// The most rows that are read at once.
+const READ: usize = 512;
+/// How long the log is left alone after it failed.
+const REST: Duration = Duration::from_secs(1);
+/// How long a rejection counts that does not say how long.
+const REJECTED: Duration = Duration::from_secs(1);
+
+/// The files are closed: there is nothing to do any more.
+struct Closed;
+
+impl<T, S> Dispatch<T, S>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+    S: Sink<T>,
+{
+    pub(crate) fn new(
+        settings: SpoolSettings,
+        sink: S,
+        clerk: Clerk,
+        shared: Arc<Shared>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        let window = Window::new(settings.window, settings.window_bytes);
+        Self {
+            settings,
+            sink: Arc::new(sink),
+            clerk,
+            shared,
+            phase,
+            window,
+            deliveries: JoinSet::new(),
+            paused_until: Duration::ZERO,
+            failures: 0,
+            unsettled: Settlement::default(),
+            settling: HashMap::new(),
+            log_rests_until: Duration::ZERO,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        // Whoever halts it does not wait for the log either.
+        let mut phase = self.phase.clone();
+        let halted = async move {
+            // The spool is gone: the same.
+            let _ = phase.wait_for(|phase| *phase == Phase::Halted).await;
+        };
+        tokio::select! {
+            biased;
+            () = halted => {}
+            _ = self.work() => {}
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), Closed> {
+        loop {
+            while let Some(ended) = self.deliveries.try_join_next() {
+                self.conclude(ended);
+            }
+            self.recall().await?;
+            self.settle().await?;
+            self.read().await?;
+            let next = self.launch();
+            self.measure();
+            if *self.phase.borrow() == Phase::Draining && self.is_empty() {
+                return Ok(());
+            }
+            self.pause(next).await;
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.settings.clock.now()
+    }
+
+    fn log_rests(&self) -> bool {
+        self.now() < self.log_rests_until
+    }
+
+    fn rest(&mut self, fault: Fault) {
+        self.shared.fault(fault);
+        self.log_rests_until = self.now().saturating_add(REST);
+    }
+
+    fn more_to_read(&self) -> bool {
+        self.window.cursor < self.shared.figures.last.load(Ordering::Acquire)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.more_to_read()
+            && self.window.ready() == 0
+            && self.window.waiting() == 0
+            && self.deliveries.is_empty()
+            && self.settling.is_empty()
+    }
+
+    fn measure(&self) {
+        let figures = &self.shared.figures;
+        set(&figures.in_memory, self.window.ready() as u64);
+        set(&figures.in_flight, self.deliveries.len() as u64);
+        set(&figures.waiting, self.window.waiting() as u64);
+    }
+
+    // === from the log into the window ===
+
+    async fn read(&mut self) -> Result<(), Closed> {
+        while self.more_to_read() && !self.log_rests() {
+            let Some((rows, bytes)) = self.window.room_for_new() else {
+                break;
+            };
+            let cursor = self.window.cursor;
+            let read = self.clerk.ask(move |books| books.after(cursor, rows.min(READ), bytes)).await;
+            match read.ok_or(Closed)? {
+                Ok(rows) if rows.is_empty() => {
+                    // The last ones were delivered in an earlier life, or are gone.
+                    self.window.cursor = self.shared.figures.last.load(Ordering::Acquire).max(cursor);
+                    break;
+                }
+                Ok(rows) => rows.into_iter().filter(|row| row.place > cursor).for_each(|row| {
+                    self.window.cursor = row.place;
+                    if self.window.claim(row.key.as_ref(), row.place) {
+                        self.admit(row, Mark::default());
+                    }
+                }),
+                Err(fault) => self.rest(fault),
+            }
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Brings back what waited for its next try.
+    async fn recall(&mut self) -> Result<(), Closed> {
+        let room = self.window.room().filter(|_| !self.log_rests());
+        let due = room.map(|(items, _)| self.window.due(self.now(), items.min(READ))).unwrap_or_default();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<i64> = due.iter().map(|entry| entry.place).collect();
+        match self.clerk.ask(move |books| books.get(&places)).await.ok_or(Closed)? {
+            Ok(rows) => {
+                let mut rows: HashMap<i64, Row> = rows.into_iter().map(|row| (row.place, row)).collect();
+                for entry in due {
+                    match rows.remove(&entry.place) {
+                        Some(row) => self.admit(Row { tries: entry.tries, ..row }, entry.mark),
+                        // It is gone: only its key is still to be told.
+                        None => {
+                            self.settling.insert(entry.place, entry);
+                        }
+                    }
+                }
+            }
+            Err(fault) => {
+                self.rest(fault);
+                due.into_iter().for_each(|entry| self.window.wait(self.log_rests_until, entry));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an item whose key is claimed into the window, or gives it up if it cannot be read.
+    fn admit(&mut self, row: Row, mark: Mark) {
+        let entry = Entry { place: row.place, key: row.key.clone(), tries: row.tries, mark };
+        match row.decode(self.settings.item_version) {
+            Ok(value) => {
+                let item = Item {
+                    id: row.id,
+                    key: row.key.clone(),
+                    attempt: row.tries.saturating_add(1),
+                    accepted: wall(row.accepted),
+                    value,
+                };
+                self.window.add(Ready { item, entry, bytes: row.bytes(), since: self.now() });
+            }
+            Err(cause) => self.give_up(entry, cause, cause.text().to_owned()),
+        }
+    }
+
+    // === from the window to the sink ===
+
+    /// Begins what may begin. Returns when more may.
+    fn launch(&mut self) -> Option<Duration> {
+        loop {
+            // What is not on the log yet is in memory, so there must not be ever more of it.
+            if self.deliveries.len() >= self.settings.concurrency || !self.settling.is_empty() {
+                return None;
+            }
+            let now = self.now();
+            let drains = *self.phase.borrow() != Phase::Running;
+            let linger = if drains { Duration::ZERO } else { self.settings.linger };
+            let due = self.window.batch_due(self.settings.batch, linger)?.max(self.paused_until);
+            if due > now {
+                return Some(due);
+            }
+            let permit = match self.settings.breaker.as_ref().map(|breaker| breaker.try_acquire_owned()) {
+                Some(Err(rejected)) => {
+                    let after = rejected.retry_after().unwrap_or(REJECTED).max(Duration::from_millis(1));
+                    return Some(now.saturating_add(after));
+                }
+                Some(Ok(permit)) => Some(permit),
+                None => None,
+            };
+            let batch = self.window.take(self.settings.batch);
+            let (items, entries) = batch.into_iter().map(|ready| (ready.item, ready.entry)).unzip();
+            let (sink, clock) = (self.sink.clone(), self.settings.clock.clone());
+            self.deliveries.spawn(deliver(sink, items, entries, permit, clock, self.settings.deadline));
+        }
+    }
+
+    async fn pause(&mut self, next_launch: Option<Duration>) {
+        let reads = self.more_to_read() && self.window.room_for_new().is_some();
+        let settles = !self.settling.is_empty();
+        let log = (reads || settles).then_some(self.log_rests_until);
+        let due = self.window.next_due().filter(|_| self.window.room().is_some());
+        let times = [next_launch, due.map(|due| due.max(self.log_rests_until)), log];
+        let until = times.into_iter().flatten().min();
+        let sleep: Option<Sleep> = until.map(|until| self.settings.clock.sleep_until(until));
+        let alarm = async {
+            match sleep {
+                Some(sleep) => sleep.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = self.deliveries.join_next(), if !self.deliveries.is_empty() => {
+                if let Some(ended) = ended {
+                    self.conclude(ended);
+                }
+            }
+            () = self.shared.news.notified() => {}
+            _ = self.phase.changed() => {}
+            () = alarm => {}
+        }
+    }
+
+    // === from the sink to the log ===
+
+    /// Tells the log what became of the items, and makes way for what stood behind them.
+    async fn settle(&mut self) -> Result<(), Closed> {
+        while !self.log_rests() && (!self.settling.is_empty() || !self.unsettled.tried.is_empty()) {
+            let settlement = std::mem::take(&mut self.unsettled);
+            let settled = self.clerk.ask(move |books| {
+                let settled = books.settle(&settlement);
+                (settlement, settled)
+            });
+            let unburied = match settled.await.ok_or(Closed)? {
+                (_, Ok(unburied)) => unburied,
+                (settlement, Err(fault)) => {
+                    // Nothing was recorded, or only dead letters, for which it does no harm to be recorded again.
+                    self.unsettled = settlement;
+                    self.rest(fault);
+                    return Ok(());
+                }
+            };
+            let mut next = Vec::new();
+            for (place, mut entry) in std::mem::take(&mut self.settling) {
+                if unburied.contains(&place) {
+                    entry.tries = entry.tries.min(self.settings.tries.saturating_sub(1));
+                    entry.mark.failed = true;
+                    let due = self.now().saturating_add(self.settings.backoff.cap());
+                    self.window.wait(due, entry);
+                } else if let Some(behind) = self.window.release(entry.key.as_ref()) {
+                    next.extend(entry.key.map(|key| (key, behind)));
+                }
+            }
+            next.sort_by_key(|(_, place)| *place);
+            self.follow(next).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what stood behind an item that is gone.
+    async fn follow(&mut self, next: Vec<(Arc<str>, i64)>) -> Result<(), Closed> {
+        if next.is_empty() {
+            return Ok(());
+        }
+        let (cursor, wanted) = (self.window.cursor, next.clone());
+        let read = self.clerk.ask(move |books| {
+            let rows = wanted.iter().map(|(key, from)| books.of_key(key, *from, cursor));
+            rows.collect::<Result<Vec<_>, Fault>>()
+        });
+        match read.await.ok_or(Closed)? {
+            Ok(rows) => {
+                for ((key, _), (row, behind)) in next.into_iter().zip(rows) {
+                    self.window.behind(&key, behind);
+                    match row {
+                        Some(row) => self.admit(row, Mark::default()),
+                        None => {
+                            self.window.release(Some(&key));
+                        }
+                    }
+                }
+            }
+            Err(fault) => {
+                self.rest(fault);
+                // An entry that waits brings its row back when it is due.
+                for (key, place) in next {
+                    let entry = Entry { place, key: Some(key.clone()), tries: 0, mark: Mark::default() };
+                    self.window.behind(&key, Some(place.saturating_add(1)));
+                    self.window.wait(self.log_rests_until, entry);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Syncs the log at each end of an interval, until the spool is halted.
+pub(crate) async fn sync_every(
+    interval: Duration,
+    clock: Clock,
+    clerk: Clerk,
+    shared: Arc<Shared>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let halted = async move {
+        let _ = phase.wait_for(|phase| *phase == Phase::Halted).await;
+    };
+    let sync = async {
+        loop {
+            clock.sleep_until(clock.now().saturating_add(interval)).await;
+            match clerk.ask(|books| books.sync()).await {
+                Some(Ok(())) => {}
+                Some(Err(fault)) => shared.fault(fault),
+                None => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = halted => {}
+        () = sync => {}
+    }
+}

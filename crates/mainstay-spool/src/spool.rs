@@ -1,0 +1,322 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mainstay_breaker::Breaker;
+use mainstay_core::{Clock, NoRuntime};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::books::{Books, Push, Shared, wall};
+use crate::clerk::Clerk;
+use crate::dispatch::{Dispatch, Phase, sync_every};
+use crate::figures::{Figures, add};
+use crate::ticket::Tickets;
+use crate::{
+    DeadLetter, Fault, Finding, FsyncPolicy, ItemId, OpenError, PushError, Refusal, Sink, SpoolSettings,
+    SpoolStats, Ticket, log,
+};
+
+/// A queue on disk between a program and a [`Sink`]. Cheap to clone; all clones share one queue.
+///
+/// When the last clone is dropped the spool stops at once, as after [`drain`](Self::drain) with no time: nothing is lost, and what
+/// is left is delivered after the next opening.
+pub struct Spool<T> {
+    inner: Arc<Inner>,
+    items: PhantomData<fn(T) -> T>,
+}
+
+struct Inner {
+    settings: SpoolSettings,
+    clerk: Clerk,
+    shared: Arc<Shared>,
+    findings: Vec<Finding>,
+    phase: watch::Sender<Phase>,
+    closed: AtomicBool,
+    dispatch: Mutex<Option<JoinHandle<()>>>,
+    drained: tokio::sync::Mutex<Option<Drained>>,
+}
+
+/// How a spool was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many items are not delivered. They are on disk, unless the spool is in memory only.
+    pub left: u64,
+    /// What was wrong with the files at the end, if anything was. What was accepted is as safe as the policy promised.
+    pub fault: Option<Fault>,
+}
+
+// === impl Spool ===
+
+impl<T> Spool<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Opens the spool of a directory, or makes one, and begins to deliver. The directory is this spool's alone; another one that opens
+    /// it is refused. Files that are corrupt, foreign or newer are set aside: see [`findings`](Self::findings).
+    ///
+    /// It reads the files once, to see whether they are sound: that takes about a second for a few gigabytes, and blocks.
+    ///
+    /// # Errors
+    ///
+    /// A setting that is refused, no tokio runtime, a directory that cannot be used or is in use.
+    pub fn open(
+        dir: impl AsRef<Path>,
+        settings: SpoolSettings,
+        sink: impl Sink<T>,
+    ) -> Result<Self, OpenError> {
+        Self::begin(Some(dir.as_ref()), settings, sink)
+    }
+
+    /// A spool that promises nothing across the end of the process. The bounds are those of memory.
+    ///
+    /// # Errors
+    ///
+    /// A setting that is refused, no tokio runtime.
+    pub fn in_memory(settings: SpoolSettings, sink: impl Sink<T>) -> Result<Self, OpenError> {
+        Self::begin(None, settings, sink)
+    }
+
+    fn begin(dir: Option<&Path>, settings: SpoolSettings, sink: impl Sink<T>) -> Result<Self, OpenError> {
+        settings.validate()?;
+        let runtime = Handle::try_current().map_err(|_| NoRuntime::new())?;
+        let shared = Arc::new(Shared {
+            name: settings.name.clone(),
+            figures: Figures::default(),
+            tickets: Tickets::new(dir.is_none()),
+            news: Notify::new(),
+        });
+        let (books, findings) = Books::open(dir, &settings, shared.clone())?;
+        findings.iter().for_each(|finding| log::found(&shared.name, finding));
+        let clerk = Clerk::start(books)?;
+        let (phase, follows) = watch::channel(Phase::Running);
+        if let (FsyncPolicy::Interval(interval), Some(_)) = (settings.fsync, dir) {
+            let (clock, follows) = (settings.clock.clone(), follows.clone());
+            runtime.spawn(sync_every(interval, clock, clerk.clone(), shared.clone(), follows));
+        }
+        let dispatch = Dispatch::new(settings.clone(), sink, clerk.clone(), shared.clone(), follows);
+        let dispatch = Mutex::new(Some(runtime.spawn(dispatch.run())));
+        let (closed, drained) = (AtomicBool::new(false), tokio::sync::Mutex::new(None));
+        let inner = Inner { settings, clerk, shared, findings, phase, closed, dispatch, drained };
+        Ok(Self { inner: Arc::new(inner), items: PhantomData })
+    }
+
+    /// Puts an item into the queue. When this returns the item is as safe as the [`FsyncPolicy`] says.
+    ///
+    /// If the future is dropped before it ends the item may be in the queue or not.
+    ///
+    /// # Errors
+    ///
+    /// The item, and why it was not accepted. Nothing is ever dropped silently.
+    pub async fn push(&self, item: T) -> Result<Ticket, PushError<T>> {
+        let answer = self.send(None, &item);
+        let answer = match answer {
+            Ok(answer) => answer.await.unwrap_or(Err(Refusal::Closed)),
+            Err(refusal) => Err(refusal),
+        };
+        answer.map_err(|refusal| PushError::new(item, refusal))
+    }
+
+    /// The same for an item with an order key: items of one key are delivered in the order in which they were accepted, one
+    /// at a time. One that fails holds back its key, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As for [`push`](Self::push).
+    pub async fn push_with(&self, key: impl AsRef<str>, item: T) -> Result<Ticket, PushError<T>> {
+        let answer = match self.send(Some(key.as_ref()), &item) {
+            Ok(answer) => answer.await.unwrap_or(Err(Refusal::Closed)),
+            Err(refusal) => Err(refusal),
+        };
+        answer.map_err(|refusal| PushError::new(item, refusal))
+    }
+
+    /// [`push`](Self::push), or [`push_with`](Self::push_with) with a key, for code that is not async: it blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// As for [`push`](Self::push).
+    pub fn push_blocking(&self, key: Option<&str>, item: T) -> Result<Ticket, PushError<T>> {
+        let answer = self.send(key, &item).and_then(|answer| wait(answer).unwrap_or(Err(Refusal::Closed)));
+        answer.map_err(|refusal| PushError::new(item, refusal))
+    }
+
+    fn send(
+        &self,
+        key: Option<&str>,
+        item: &T,
+    ) -> Result<oneshot::Receiver<Result<Ticket, Refusal>>, Refusal> {
+        let sent = self.try_send(key, item);
+        if sent.is_err() {
+            add(&self.inner.shared.figures.refused, 1);
+        }
+        sent
+    }
+
+    fn try_send(
+        &self,
+        key: Option<&str>,
+        item: &T,
+    ) -> Result<oneshot::Receiver<Result<Ticket, Refusal>>, Refusal> {
+        let inner = &self.inner;
+        if inner.closed.load(Ordering::Acquire) {
+            return Err(Refusal::Closed);
+        }
+        let body = rmp_serde::to_vec_named(item).map_err(|_| Refusal::Unserializable)?;
+        let (accepted, answer) = oneshot::channel();
+        let push = Push { key: key.map(Arc::from), version: inner.settings.item_version, body, accepted };
+        let (bytes, most) = (push.bytes(), inner.settings.item_bytes);
+        if bytes > most {
+            return Err(Refusal::TooLarge { bytes, most });
+        }
+        inner.clerk.push(push)?;
+        Ok(answer)
+    }
+
+    /// The dead letters, in the order in which their items were accepted, behind a given one or from the first, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file. [`Fault::Other`] after the shutdown.
+    pub async fn dead_letters(
+        &self,
+        after: Option<ItemId>,
+        most: usize,
+    ) -> Result<Vec<DeadLetter<T>>, Fault> {
+        let found = self.inner.clerk.ask(move |books| books.dead_letters(after, most)).await;
+        let newest = self.inner.settings.item_version;
+        let letters = found.ok_or(Fault::Other)??.into_iter().map(|(row, grave)| DeadLetter {
+            id: row.id,
+            key: row.key.clone(),
+            tries: row.tries,
+            cause: grave.cause,
+            error: grave.error,
+            accepted: wall(row.accepted),
+            died: wall(grave.died),
+            item: row.decode(newest).ok(),
+            body: row.body,
+        });
+        Ok(letters.collect())
+    }
+}
+
+impl<T> Spool<T> {
+    /// Puts a dead letter back at the end of the queue, with the same id and no tries. `None` if there is none with this id.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be put there. It is still a dead letter then.
+    pub async fn requeue(&self, id: ItemId) -> Result<Option<Ticket>, Refusal> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Refusal::Closed);
+        }
+        self.inner.clerk.ask(move |books| books.requeue(id)).await.unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// Drops a dead letter for good. False if there is none with this id.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file. [`Fault::Other`] after the shutdown.
+    pub async fn drop_dead_letter(&self, id: ItemId) -> Result<bool, Fault> {
+        self.inner.clerk.ask(move |books| books.drop_dead_letter(id)).await.unwrap_or(Err(Fault::Other))
+    }
+
+    /// What was not sound when the spool was opened.
+    pub fn findings(&self) -> &[Finding] {
+        &self.inner.findings
+    }
+
+    /// How the spool is, and what it has done.
+    pub fn stats(&self) -> SpoolStats {
+        self.inner.shared.figures.stats()
+    }
+
+    /// The breaker around the sink, if there is one: a `StateSource` for health and degradation.
+    pub fn breaker(&self) -> Option<&Breaker> {
+        self.inner.settings.breaker.as_ref()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.inner.settings.name
+    }
+
+    /// Shuts the spool down: nothing more is accepted, what is queued is delivered, and the files are closed. After `within` it stops
+    /// where it is; a sink that hangs is left behind. What is left stays on disk. Whoever calls it again gets the same answer.
+    pub async fn drain(&self, within: Duration) -> Drained {
+        let inner = &self.inner;
+        let clock: &Clock = &inner.settings.clock;
+        let deadline = clock.now().saturating_add(within);
+        inner.closed.store(true, Ordering::Release);
+        let mut drained = inner.drained.lock().await;
+        if let Some(drained) = *drained {
+            return drained;
+        }
+        // What was sent before the door was shut is on the log when this answers.
+        let _ = inner.clerk.ask(|_| ()).await;
+        inner.phase.send_replace(Phase::Draining);
+        let dispatch = inner.dispatch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut dispatch) = dispatch {
+            let done = tokio::select! {
+                biased;
+                _ = &mut dispatch => true,
+                () = clock.sleep_until(deadline) => false,
+            };
+            inner.phase.send_replace(Phase::Halted);
+            if !done {
+                let _ = dispatch.await;
+            }
+        }
+        inner.phase.send_replace(Phase::Halted);
+        let fault = inner.clerk.close().await.err();
+        let left = inner.shared.figures.stats().backlog;
+        log::drained(&inner.shared.name, left);
+        *drained.insert(Drained { left, fault })
+    }
+}
+
+/// Blocks the thread until the answer is there, also within a runtime.
+fn wait<R>(mut answer: oneshot::Receiver<R>) -> Option<R> {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        match Future::poll(Pin::new(&mut answer), &mut cx) {
+            Poll::Ready(answer) => return answer.ok(),
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+impl<T> Clone for Spool<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), items: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Spool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool")
+            .field("name", &self.name())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

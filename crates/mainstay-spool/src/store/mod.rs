@@ -1,0 +1,259 @@
+//! One SQLite file of rows. See `docs/decisions/0014-spool-store.md` for why, and for what each setting here is needed.
+
+mod salvage;
+mod table;
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::Fault;
+use crate::row::Row;
+
+pub(crate) use salvage::Salvaged;
+pub(crate) use table::Grave;
+
+/// `MSsp`, so that other databases are not taken for spools.
+const APPLICATION_ID: i32 = 0x4d53_7370;
+/// The version of the tables.
+const FORMAT: i32 = 1;
+/// After how many pages the write-ahead file is copied into the database and used from its start again.
+const CHECKPOINT_PAGES: i64 = 1_000;
+
+/// Bytes of the first bytes of every SQLite file.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+pub(crate) struct Store {
+    connection: Connection,
+    bound: u64,
+    page: u64,
+    syncs: bool,
+    in_memory: bool,
+}
+
+/// Why a file cannot be used as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsound {
+    Corrupt,
+    Foreign,
+    Newer,
+    Fault(Fault),
+}
+
+impl From<rusqlite::Error> for Unsound {
+    fn from(error: rusqlite::Error) -> Self {
+        match Fault::from(error) {
+            Fault::Corrupt => Self::Corrupt,
+            fault => Self::Fault(fault),
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) fn in_memory(bound: u64) -> Result<Self, Fault> {
+        let mut store = Self::with(Connection::open_in_memory()?, bound, true);
+        store.create()?;
+        store.limit()?;
+        Ok(store)
+    }
+
+    /// Opens a file as it is, or creates it.
+    fn open(path: &Path, bound: u64, vfs: Option<&str>) -> Result<Self, Unsound> {
+        // With another file system nothing can be said about what this one has.
+        if vfs.is_none() && is_foreign(path)? {
+            return Err(Unsound::Foreign);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = match vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+            None => Connection::open_with_flags(path, flags),
+        }?;
+        let mut store = Self::with(connection, bound, false);
+        store.lock()?;
+        // Before anything is written: what is not ours stays as it is.
+        let is_new = match store.application()? {
+            (0, 0) if store.is_empty()? => true,
+            (APPLICATION_ID, FORMAT) => false,
+            (APPLICATION_ID, version) if version > FORMAT => return Err(Unsound::Newer),
+            _ => return Err(Unsound::Foreign),
+        };
+        store.configure()?;
+        if is_new {
+            store.create()?;
+        }
+        store.check()?;
+        store.limit()?;
+        Ok(store)
+    }
+
+    fn with(connection: Connection, bound: u64, in_memory: bool) -> Self {
+        connection.set_prepared_statement_cache_capacity(64);
+        Self { connection, bound, page: 4096, syncs: true, in_memory }
+    }
+
+    fn lock(&self) -> Result<(), rusqlite::Error> {
+        // Nobody waits for a lock: whoever has it keeps it.
+        self.connection.busy_timeout(std::time::Duration::ZERO)?;
+        // Before anything is read: the index of the write-ahead file is then in memory, and the lock is never given back.
+        self.pragma("locking_mode = EXCLUSIVE")?;
+        // What a damaged or hostile file says is not believed.
+        self.pragma("trusted_schema = OFF")?;
+        self.pragma("cell_size_check = ON")
+    }
+
+    fn configure(&self) -> Result<(), rusqlite::Error> {
+        self.pragma("auto_vacuum = INCREMENTAL")?;
+        self.pragma("journal_mode = WAL")?;
+        self.pragma("synchronous = FULL")?;
+        // Where `fsync` does not reach the disk.
+        self.pragma("fullfsync = ON")?;
+        self.pragma("checkpoint_fullfsync = ON")?;
+        self.pragma(&format!("wal_autocheckpoint = {CHECKPOINT_PAGES}"))?;
+        // A write-ahead file that a large batch made large is cut when it is used from its start again.
+        self.pragma("journal_size_limit = 8388608")?;
+        // Takes the lock now rather than at the first push.
+        self.connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")
+    }
+
+    fn application(&self) -> Result<(i32, i32), rusqlite::Error> {
+        let id = self.connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let version = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok((id, version))
+    }
+
+    fn is_empty(&self) -> Result<bool, rusqlite::Error> {
+        let tables: i64 =
+            self.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok(tables == 0)
+    }
+
+    fn create(&mut self) -> Result<(), rusqlite::Error> {
+        self.connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT",
+            table::SCHEMA
+        ))
+    }
+
+    fn check(&self) -> Result<(), Unsound> {
+        let verdict: Option<String> =
+            self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).optional()?;
+        if verdict.as_deref() == Some("ok") { Ok(()) } else { Err(Unsound::Corrupt) }
+    }
+
+    /// The bound is the engine's, so that no reckoning of ours can be wrong about it.
+    fn limit(&mut self) -> Result<(), rusqlite::Error> {
+        self.page = self.number("PRAGMA page_size")?.max(512);
+        self.pragma(&format!("max_page_count = {}", (self.bound / self.page).clamp(1, 4_294_967_294)))
+    }
+
+    fn pragma(&self, pragma: &str) -> Result<(), rusqlite::Error> {
+        // Some answer, some do not.
+        self.connection.query_row(&format!("PRAGMA {pragma}"), [], |_| Ok(())).optional().map(|_| ())
+    }
+
+    fn number(&self, query: &str) -> Result<u64, rusqlite::Error> {
+        let number: i64 = self.connection.prepare_cached(query)?.query_row([], |row| row.get(0))?;
+        Ok(number.max(0) as u64)
+    }
+
+    /// Runs what writes, all of it or nothing. With `sync`, it is on the disk when this returns, and so is everything before it.
+    pub(crate) fn write<R>(
+        &mut self,
+        sync: bool,
+        work: impl FnOnce(&Self) -> Result<R, rusqlite::Error>,
+    ) -> Result<R, Fault> {
+        self.set_syncs(sync)?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = work(self).and_then(|value| self.connection.execute_batch("COMMIT").map(|()| value));
+        // Some errors have rolled back already.
+        if done.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        Ok(done?)
+    }
+
+    fn set_syncs(&mut self, sync: bool) -> Result<(), rusqlite::Error> {
+        if sync != self.syncs && !self.in_memory {
+            self.pragma(if sync { "synchronous = FULL" } else { "synchronous = NORMAL" })?;
+            self.syncs = sync;
+        }
+        Ok(())
+    }
+
+    /// Brings what was written without `sync` to the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), Fault> {
+        if self.in_memory {
+            return Ok(());
+        }
+        // A commit that syncs takes everything before it along, and one that writes nothing does not sync.
+        self.write(true, Self::touch)
+    }
+
+    /// Bytes in use, and bytes of the file, without the write-ahead file. Both are at most the bound.
+    pub(crate) fn bytes(&self) -> Result<(u64, u64), Fault> {
+        let pages = self.number("PRAGMA page_count")?;
+        let free = self.number("PRAGMA freelist_count")?;
+        Ok((pages.saturating_sub(free) * self.page, pages * self.page))
+    }
+
+    pub(crate) fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// Whether a write that found no room met the bound, and not the end of the disk.
+    pub(crate) fn at_bound(&self) -> bool {
+        // What one write needs beyond its own bytes.
+        const ROOM: u64 = 8;
+        self.bytes().is_ok_and(|(used, _)| used + ROOM * self.page >= self.bound)
+    }
+
+    /// How much of the file a row takes at most, near enough to refuse it before it is tried.
+    pub(crate) fn estimate(row: &Row) -> u64 {
+        let bytes = row.bytes() as u64 + 96;
+        // Long ones have pages of their own.
+        if bytes > 2_000 { bytes + 4_096 } else { bytes }
+    }
+
+    /// Gives a part of the unused pages back to the file system, if they are many.
+    pub(crate) fn shrink(&mut self) -> Result<(), Fault> {
+        let (used, file) = self.bytes()?;
+        let free = (file - used) / self.page;
+        if free > 256 && file > 2 * used && !self.in_memory {
+            self.set_syncs(false)?;
+            let mut shrink = self.connection.prepare("PRAGMA incremental_vacuum(4096)")?;
+            let mut rows = shrink.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// Everything into the database file, and the file closed.
+    pub(crate) fn close(mut self) -> Result<(), Fault> {
+        self.sync()?;
+        if !self.in_memory {
+            self.pragma("wal_checkpoint(TRUNCATE)")?;
+        }
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+}
+
+/// Whether there is something at this path that SQLite did not write. A file that is empty, or not there, is none.
+fn is_foreign(path: &Path) -> Result<bool, Unsound> {
+    use std::io::Read;
+    let io = |error: std::io::Error| Unsound::Fault(error.into());
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io(error)),
+        Ok(found) if !found.is_file() => return Ok(true),
+        Ok(found) if found.len() == 0 => return Ok(false),
+        Ok(_) => {}
+    }
+    let mut head = Vec::new();
+    std::fs::File::open(path).map_err(io)?.take(MAGIC.len() as u64).read_to_end(&mut head).map_err(io)?;
+    Ok(head != MAGIC)
+}
