@@ -39,6 +39,7 @@
 //! - [`PoolFigures`] for a health report.
 //! - [`default_settings`] for the breaker.
 //! - `health`, with the feature of that name: a ready-made check for `mainstay-health`.
+//! - `spool`, with the feature of that name: sinks for `mainstay-spool` that write each item once.
 //!
 //! Needs a tokio runtime with its timer enabled.
 #![forbid(unsafe_code)]
@@ -55,6 +56,8 @@ pub mod health;
 mod lease;
 mod pool;
 mod settings;
+#[cfg(feature = "spool")]
+pub mod spool;
 mod statement;
 mod steps;
 mod transaction;
@@ -65,6 +68,8 @@ pub use error::{ConnectionGivenUp, DeadlineExpired, WaitedFor, rejected, timed_o
 pub use figures::PoolFigures;
 #[cfg(feature = "health")]
 pub use mainstay_health;
+#[cfg(feature = "spool")]
+pub use mainstay_spool;
 pub use pool::{Deadlines, GuardedPool};
 pub use settings::default_settings;
 pub use sqlx;
