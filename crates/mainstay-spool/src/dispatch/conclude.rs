@@ -55,7 +55,9 @@ where
             }
         }
         if works {
+            // What was thought of the sink before is over.
             self.failures = 0;
+            self.paused_until = self.paused_until.min(self.now());
         }
         if !unavailable.is_empty() {
             self.leave_alone(pause);
