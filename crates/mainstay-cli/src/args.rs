@@ -76,7 +76,11 @@ Example:
   mainstay config schema > mainstay.schema.json
 and as the first line of the file, for editors with the YAML language server:
   # yaml-language-server: $schema=mainstay.schema.json")]
-    Schema,
+    Schema {
+        /// Allow a section of the program's own at the top of the file; may be repeated
+        #[arg(long = "allow-section", value_name = "NAME")]
+        sections: Vec<String>,
+    },
     /// Prints every key as a table in Markdown: key, what it takes, default, meaning
     #[command(after_help = "Example:\n  mainstay config keys | grep open_for")]
     Keys,

@@ -30,7 +30,9 @@ fn main() -> ExitCode {
         Command::Config { command: ConfigCommand::Check(check) } => check.run(&mut output),
         Command::Config { command: ConfigCommand::Show(show) } => show.run(&mut output),
         Command::Config { command: ConfigCommand::Diff(diff) } => diff.run(&mut output),
-        Command::Config { command: ConfigCommand::Schema } => reference::schema(&mut output),
+        Command::Config { command: ConfigCommand::Schema { sections } } => {
+            reference::schema(&sections, &mut output)
+        }
         Command::Config { command: ConfigCommand::Keys } => reference::keys(&mut output),
         Command::Probe { command: probe } => probe.run(&mut output),
         Command::Completions { shell } => reference::completions(shell, &mut output),

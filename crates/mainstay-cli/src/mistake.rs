@@ -3,6 +3,8 @@ use std::fmt;
 use mainstay_config::{Origin, SettingError, SettingErrors, Warning};
 use serde::Serialize;
 
+use crate::sources::visible;
+
 /// Why settings could not be loaded, as people and as machines read it.
 #[derive(Default)]
 pub(crate) struct Mistakes {
@@ -39,7 +41,7 @@ impl Mistake {
         Self {
             place: Place { file: Some(file.to_owned()), ..Place::default() },
             path: String::new(),
-            told: format!("{file}: found {found}, expected {expected}"),
+            told: format!("{}: found {found}, expected {expected}", visible(file)),
             found,
             expected: expected.to_owned(),
             hint: None,

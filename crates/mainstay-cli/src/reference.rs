@@ -9,8 +9,15 @@ use crate::exit;
 use crate::format::json;
 use crate::output::Output;
 
-pub(crate) fn schema(output: &mut Output) -> u8 {
-    output.line(json(&Settings::schema()));
+pub(crate) fn schema(sections: &[String], output: &mut Output) -> u8 {
+    let mut schema = Settings::schema();
+    if let Some(known) = schema.get_mut("properties").and_then(|known| known.as_object_mut()) {
+        for section in sections {
+            // What is in it, only the program knows.
+            known.entry(section).or_insert_with(|| serde_json::json!({ "type": ["object", "null"] }));
+        }
+    }
+    output.line(json(&schema));
     exit::FINE
 }
 

@@ -44,10 +44,7 @@ impl Sources {
     /// The files as they are called, on one line and without what a terminal would obey.
     pub(crate) fn names(&self) -> String {
         let names: Vec<String> = self.files.iter().map(|file| name(file)).collect();
-        let visible = |char: char| {
-            if char.is_control() { char.escape_default().to_string() } else { char.to_string() }
-        };
-        names.join(" + ").chars().map(visible).collect()
+        visible(&names.join(" + "))
     }
 }
 
@@ -56,7 +53,16 @@ impl Reading {
     pub(crate) fn load<'a>(&self, files: impl IntoIterator<Item = &'a Path>) -> Result<Loaded, Mistakes> {
         let mut loader = Loader::new();
         for file in files {
-            loader = if is_stdin(file) { loader.text(STDIN, stdin()?) } else { loader.file(file) };
+            loader = match file {
+                _ if is_stdin(file) => loader.text(STDIN, text(STDIN, std::io::stdin().lock())?),
+                _ if is_stream(file) => {
+                    let name = name(file);
+                    let opened = std::fs::File::open(file).map_err(|error| unreadable(&name, &error))?;
+                    let text = text(&name, opened)?;
+                    loader.text(name, text)
+                }
+                _ => loader.file(file),
+            };
         }
         for section in &self.sections {
             loader = loader.allow_section(section);
@@ -77,13 +83,35 @@ pub(crate) fn name(file: &Path) -> String {
     if is_stdin(file) { STDIN.to_owned() } else { file.display().to_string() }
 }
 
-fn stdin() -> Result<String, Mistakes> {
-    let wrong =
-        |found: String| Mistakes::from(Mistake::of_file(STDIN, found, "at most 1048576 bytes of YAML"));
+/// A text on one line, without what a terminal would obey or what turns its direction.
+pub(crate) fn visible(text: &str) -> String {
+    let hidden = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let visible =
+        |char: char| if hidden(char) { char.escape_default().to_string() } else { char.to_string() };
+    text.chars().map(visible).collect()
+}
+
+/// Whether it is a pipe or a device, as `<(...)` and `/dev/stdin` are, which a loader does not wait for.
+fn is_stream(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|about| !about.is_file() && !about.is_dir())
+}
+
+/// All of what is no regular file.
+fn text(name: &str, from: impl Read) -> Result<String, Mistakes> {
     let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(TOO_MUCH).read_to_end(&mut bytes);
-    read.map_err(|error| wrong(format!("what cannot be read ({})", error.kind())))?;
+    from.take(TOO_MUCH).read_to_end(&mut bytes).map_err(|error| unreadable(name, &error))?;
     String::from_utf8(bytes).map_err(|error| {
-        wrong(format!("a byte that is not UTF-8, after {}", error.utf8_error().valid_up_to()))
+        wrong(name, format!("a byte that is not UTF-8, after {}", error.utf8_error().valid_up_to()))
     })
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Mistakes {
+    wrong(name, format!("what cannot be read ({})", error.kind()))
+}
+
+fn wrong(name: &str, found: String) -> Mistakes {
+    Mistakes::from(Mistake::of_file(name, found, "at most 1048576 bytes of YAML"))
 }

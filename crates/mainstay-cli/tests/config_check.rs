@@ -3,7 +3,7 @@
 
 mod command;
 
-use command::{Ended, Place, SAMPLE, ended, piped};
+use command::{Ended, Place, SAMPLE, ended, mainstay, piped, run};
 use serde_json::{Value, json};
 
 const WRONG: &str = "\
@@ -189,4 +189,36 @@ fn a_file_that_is_not_there_is_a_mistake() {
     let expected = "error: nowhere.yaml: found what cannot be read (entity not found), expected a file of at most 1048576 bytes of YAML\n1 mistake\n";
     assert_eq!(ended, Ended::new(78, "", expected));
     assert_eq!(place.run(&["config", "check", "./-"]).code, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_read_to_its_end() {
+    let ended = piped(&mut mainstay(&["config", "check", "/dev/stdin"]), "health: { drain_delay: soon }");
+    assert_eq!(ended.code, 78, "{ended:?}");
+    assert!(
+        ended.err.starts_with("error: /dev/stdin:1:24: health.drain_delay: found \"soon\""),
+        "{}",
+        ended.err
+    );
+    assert_eq!(piped(&mut mainstay(&["config", "check", "/dev/fd/0"]), "health: {}").code, 0);
+}
+
+#[test]
+fn a_name_that_turns_its_direction_is_shown_as_it_is() {
+    let place = Place::with(&[("a\u{202e}b.yaml", "")]);
+    let ended = place.run(&["config", "check", "a\u{202e}b.yaml"]);
+    assert!(ended.out.starts_with("a\\u{202e}b.yaml: no mistakes"), "{}", ended.out);
+}
+
+#[test]
+fn the_schema_allows_sections_that_are_asked_for() {
+    let schema = run(&["config", "schema", "--allow-section", "gateway"]);
+    assert_eq!(schema.code, 0);
+    let schema: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
+    assert!(
+        schema.pointer("/properties/gateway").is_some()
+            && schema.pointer("/properties/health/properties").is_some()
+    );
+    assert!(!run(&["config", "schema"]).out.contains("gateway"));
 }

@@ -33,6 +33,7 @@ circuit_breakers:
         within: 30s # default of CB_REDIS_*
     open_for:
       fixed: 20s # CB_REDIS_TIMEOUT
+      jitter: 0 # default
     half_open:
       max_in_flight: 7 # production.yaml:3
       close_after: 2 # default of CB_REDIS_*

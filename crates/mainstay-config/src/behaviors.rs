@@ -86,6 +86,7 @@ fn contradictions(at: &[At<'_>], path: &str, errors: &mut Errors) {
         }
         told.push(fault.level);
         let At { level, behavior, node } = other;
+        let behavior = node.or_hidden(behavior);
         let expected = format!("nothing {than} than `{behavior}`, as it is at {level} ({})", node.origin);
         errors.push(SettingError::at(fault.node, &join(path, fault.level.as_str()), expected));
     }

@@ -11,7 +11,7 @@ use crate::check::duration;
 use crate::error::{Errors, SettingError};
 use crate::keys::{BREAKER, SEED_WORDS};
 use crate::merge::merge;
-use crate::node::Node;
+use crate::node::{Node, Value};
 use crate::path::join;
 use crate::shape::Shape;
 use crate::variables::{ROWS, enforce_row, row};
@@ -36,6 +36,9 @@ pub(crate) struct Breakers {
     pub(crate) rows: BTreeMap<&'static str, BreakerSettings>,
     pub(crate) other: BreakerSettings,
 }
+
+/// The kinds of rules.
+const KINDS: [&str; 4] = ["consecutive_failures", "failure_rate", "slow_rate", "failures"];
 
 static SHAPE: Shape = Shape::Map(&BREAKER);
 
@@ -93,8 +96,8 @@ fn complete(given: &Node) -> Node {
     let mut breaker = Node::map(Origin::Default);
     breaker.set("enabled", or("enabled", Node::bool(true, Origin::Default)));
     breaker.set("on_state_change", or("on_state_change", Node::bool(true, Origin::Default)));
-    breaker.set("trip", trip(given, seed).unwrap_or_else(|| ours("trip")));
-    breaker.set("open_for", open_for(given, seed).unwrap_or_else(|| ours("open_for")));
+    breaker.set("trip", with_defaults(trip(given, seed).unwrap_or_else(|| ours("trip"))));
+    breaker.set("open_for", open_for(given, seed, library.get("open_for").cloned().unwrap_or_else(none)));
     let mut half_open = Node::map(Origin::Default);
     half_open.set("max_in_flight", or_word("half_open.max_in_flight", "max_requests"));
     half_open.set("close_after", or_word("half_open.close_after", "success_threshold"));
@@ -125,7 +128,7 @@ fn trip(given: &Node, seed: bool) -> Option<Node> {
         let origin = keys.iter().map(|(_, node)| &node.origin).max().cloned().unwrap_or(Origin::Default);
         let mut rule = Node::map(origin.clone());
         keys.iter().for_each(|(key, node)| rule.set(key, node.clone()));
-        Some(Node::new(crate::node::Value::List(vec![rule]), origin))
+        Some(Node::new(Value::List(vec![rule]), origin))
     };
     if let Some(trip) = given.get("trip") {
         return Some(trip.clone());
@@ -137,7 +140,7 @@ fn trip(given: &Node, seed: bool) -> Option<Node> {
         let time =
             seconds.scalar().and_then(|text| text.parse().ok()).map(Duration::from_secs).unwrap_or_default();
         let mut over = Node::map(seconds.origin.clone());
-        over.set("time", Node::text(mainstay_core::humane::format(time), seconds.origin));
+        over.set("time", Node::text(crate::check::format(time), seconds.origin));
         let rate = word("error_threshold");
         return rule(&[("failure_rate", rate), ("over", over), ("min_calls", word("min_requests"))]);
     }
@@ -153,18 +156,96 @@ fn trip(given: &Node, seed: bool) -> Option<Node> {
     rule(&[("consecutive_failures", failures), ("within", within)])
 }
 
-/// The open time, if anything is said of it.
-fn open_for(given: &Node, seed: bool) -> Option<Node> {
-    let fixed = given.get("timeout").cloned().or_else(|| {
-        let silent = given.get("open_for").is_none_or(|open_for| open_for.entries().is_empty());
-        (seed && silent).then(|| Node::text("10s", Origin::Default))
-    });
-    if let Some(fixed) = fixed {
-        let mut open_for = Node::map(fixed.origin.clone());
-        open_for.set("fixed", fixed);
-        return Some(open_for);
+/// The rules, each with what it has if nothing is said of it.
+fn with_defaults(mut trip: Node) -> Node {
+    const MIN_CALLS: u32 = 20;
+    let Value::List(rules) = &mut trip.value else { return trip };
+    for rule in rules {
+        let kinds = KINDS.iter().filter(|kind| rule.get(kind).is_some()).count();
+        let rate = ["failure_rate", "slow_rate"].iter().any(|kind| rule.get(kind).is_some());
+        if kinds != 1 || rule.get("consecutive_failures").is_some() {
+            continue;
+        }
+        if rule.get("over").is_none() {
+            let mut over = Node::map(Origin::Default);
+            over.set("time", Node::text("30s", Origin::Default));
+            rule.set("over", over);
+        }
+        if rate && rule.get("min_calls").is_none() {
+            let calls = rule
+                .at("over.calls")
+                .filter(|calls| number(calls).is_some_and(|calls: u32| calls < MIN_CALLS));
+            // The window is as much of a secret here as there.
+            let calls = calls.map(unsaid);
+            rule.set("min_calls", calls.unwrap_or_else(|| Node::number(MIN_CALLS, Origin::Default)));
+        }
     }
-    given.get("open_for").filter(|open_for| !open_for.entries().is_empty()).cloned()
+    trip
+}
+
+/// One rule of consecutive failures in the original's words, so that another one of them changes its part and not the whole.
+pub(crate) fn in_words(breaker: &mut Node) {
+    let [rule] = breaker.get("trip").map_or(&[][..], Node::items) else { return };
+    let Some(failures) = rule.get("consecutive_failures").cloned() else { return };
+    let within = rule.get("within").cloned();
+    let within = within.unwrap_or_else(|| Node::text("0s", rule.origin.clone()));
+    breaker.remove("trip");
+    breaker.set("failure_threshold", failures);
+    breaker.set("interval", within);
+}
+
+/// The open time, with what it is if nothing is said of it. Where any time or factor is said, jitter is 0 unless that is said, too.
+fn open_for(given: &Node, seed: bool, library: Node) -> Node {
+    let said = given.get("open_for");
+    let part = |key: &str| said.and_then(|said| said.get(key)).cloned();
+    let exponential = ["first", "cap", "factor"].iter().any(|key| part(key).is_some());
+    let fixed = part("fixed").or_else(|| given.get("timeout").cloned());
+    let fixed = fixed.or_else(|| (seed && !exponential).then(|| Node::text("10s", Origin::Default)));
+    let jitter = part("jitter");
+    if fixed.is_none() && !exponential && jitter.is_none() {
+        return with_factor(library);
+    }
+    let mut open_for = Node::map(fixed.as_ref().or(said).map_or(Origin::Default, |node| node.origin.clone()));
+    let none = || Node::number(0, Origin::Default);
+    if let Some(fixed) = fixed {
+        open_for.set("fixed", fixed);
+        open_for.set("jitter", jitter.unwrap_or_else(none));
+        return open_for;
+    }
+    let ours = |key: &str| library.get(key).cloned().unwrap_or_else(none);
+    let (first, cap) = match (part("first"), part("cap")) {
+        (Some(first), Some(cap)) => (first, cap),
+        // What is not said gives way.
+        (Some(first), None) => {
+            let cap = ours("cap");
+            let cap = if duration(&first) > duration(&cap) { unsaid(&first) } else { cap };
+            (first, cap)
+        }
+        (None, Some(cap)) => {
+            let first = ours("first");
+            (if duration(&first) > duration(&cap) { unsaid(&cap) } else { first }, cap)
+        }
+        (None, None) => (ours("first"), ours("cap")),
+    };
+    open_for.set("first", first);
+    open_for.set("cap", cap);
+    if let Some(factor) = part("factor") {
+        open_for.set("factor", factor);
+    }
+    open_for.set("jitter", jitter.unwrap_or_else(none));
+    with_factor(open_for)
+}
+
+/// The same value, of which nobody spoke.
+fn unsaid(node: &Node) -> Node {
+    Node { origin: Origin::Default, ..node.clone() }
+}
+
+fn with_factor(mut open_for: Node) -> Node {
+    if open_for.get("factor").is_none() {
+        open_for.set("factor", Node::number(2, Origin::Default));
+    }
+    open_for
 }
 
 /// The settings of a breaker that is complete. What contradicts itself is told where it stands.
@@ -246,8 +327,7 @@ fn read_rule(node: &Node, path: &str, errors: &mut Errors) -> Option<Trip> {
     let count = |key: &str| node.get(key).and_then(number::<u32>);
     let share = |key: &str| node.get(key).and_then(number::<f64>);
     let time = |key: &str| node.get(key).and_then(duration);
-    let kinds = ["consecutive_failures", "failure_rate", "slow_rate", "failures"];
-    let said: Vec<&str> = kinds.into_iter().filter(|kind| node.get(kind).is_some()).collect();
+    let said: Vec<&str> = KINDS.into_iter().filter(|kind| node.get(kind).is_some()).collect();
     let trip = match (said.as_slice(), node.get("slower_than").is_some()) {
         (["consecutive_failures"], false) => count("consecutive_failures").map(Trip::consecutive_failures),
         (["failure_rate"], false) => share("failure_rate").map(Trip::failure_rate),
@@ -296,10 +376,13 @@ pub(crate) fn refuse(node: &Node, path: &str, error: ConfigError, errors: &mut E
     let path = error.field.split('.').fold(path.to_owned(), |path, key| join(&path, key));
     let (origin, found) = match at {
         Some(at) => (at.origin.clone(), at.found()),
-        None => (last(node), error.value),
+        None => (last(node), node.or_hidden(error.value)),
     };
-    // Rules of the library are in words of their own.
+    // Rules of the library are in words of their own, and may have another value in them.
     let expected = match error.rule.strip_prefix("must ") {
+        _ if node.is_hidden() && error.rule.contains(|char: char| char.is_ascii_digit()) => {
+            "a value that goes with those beside it".to_owned()
+        }
         Some(_) => format!("a value that {}", error.rule),
         None => format!("something else: {}", error.rule),
     };

@@ -56,10 +56,10 @@ fn written(node: &Node, shape: &Shape) -> Option<Value> {
         }
         (Shape::Duration { least, most, .. }, Value::Text(_) | Value::Number(_)) => {
             let duration = duration(node)?;
-            (*least..=*most).contains(&duration).then(|| Value::Text(humane::format(duration)))
+            (*least..=*most).contains(&duration).then(|| Value::Text(format(duration)))
         }
         (Shape::DurationOrNumber, Value::Number(text)) => Some(decimal(text.parse().ok()?)),
-        (Shape::DurationOrNumber, Value::Text(_)) => Some(Value::Text(humane::format(duration(node)?))),
+        (Shape::DurationOrNumber, Value::Text(_)) => Some(Value::Text(format(duration(node)?))),
         // A variable has nothing but text; that it looks like a number is chance.
         (Shape::Text | Shape::Name, Value::Number(text)) if node.reference.is_some() => {
             Some(Value::Text(text.clone()))
@@ -78,9 +78,28 @@ fn decimal(number: f64) -> Value {
     Value::Number((number + 0.0).to_string())
 }
 
-/// A duration with its unit; a zero needs none.
+/// Whether there is a unit in it that is not always as long, and one letter from minutes.
+fn has_calendar_unit(text: &str) -> bool {
+    let mut units = text.split(|char: char| !char.is_alphabetic());
+    units.any(|unit| ["M", "month", "months", "y", "yr", "yrs", "year", "years"].contains(&unit))
+}
+
+/// A duration as it is shown, of units that can be read.
+pub(crate) fn format(duration: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    let days = duration.as_secs() / DAY;
+    let rest = duration.saturating_sub(Duration::from_secs(days * DAY));
+    match (days, rest.is_zero()) {
+        (0..28, _) => humane::format(duration),
+        (_, true) => format!("{days}days"),
+        (_, false) => format!("{days}days{}", humane::format(rest)),
+    }
+}
+
+/// A duration with its unit; a zero needs none. Months and years are no units.
 pub(crate) fn duration(node: &Node) -> Option<Duration> {
     match &node.value {
+        Value::Text(text) if has_calendar_unit(text) => None,
         Value::Text(text) => humantime::parse_duration(text).ok(),
         Value::Number(text) if text == "0" => Some(Duration::ZERO),
         _ => None,
@@ -93,7 +112,16 @@ fn hint(node: &Node, shape: &Shape) -> Option<String> {
     }
     match (shape, &node.value) {
         (Shape::Duration { .. }, Value::Number(text)) => {
-            Some(format!("a unit is missing: did you mean `{text}s` or `{text}ms`?"))
+            let with = |unit: &&'static str| {
+                let value = Value::Text(format!("{text}{unit}"));
+                written(&Node::new(value, crate::Origin::Default), shape).is_some()
+            };
+            let units: Vec<String> =
+                ["s", "ms"].into_iter().filter(with).map(|unit| format!("`{text}{unit}`")).collect();
+            (!units.is_empty()).then(|| format!("a unit is missing: did you mean {}?", units.join(" or ")))
+        }
+        (Shape::Duration { .. } | Shape::DurationOrNumber, Value::Text(text)) if has_calendar_unit(text) => {
+            Some("`m` is minutes; there are no months and years".to_owned())
         }
         (Shape::Choice(words), Value::Text(text)) => did_you_mean(text, words.iter().copied()),
         (Shape::Text | Shape::Name, Value::Number(_) | Value::Bool(_)) => {
@@ -117,6 +145,7 @@ fn map(node: &mut Node, table: &'static Table, path: &str, shape: &Shape, errors
             None => errors.push(unknown(at, path, key, table.names().collect())),
         }
     }
+    let mut told = Vec::new();
     for (one, other) in table.instead {
         if let (Some(_), Some(_)) = (node.at(one), node.at(other)) {
             // Of two, the later one is at fault.
@@ -124,7 +153,8 @@ fn map(node: &mut Node, table: &'static Table, path: &str, shape: &Shape, errors
             let [(one_at, one), (other_at, other)] = places;
             let (at, word, first) =
                 if one_at > other_at { (one_at, one, other) } else { (other_at, other, one) };
-            if let Some(at) = at {
+            if let Some(at) = at.filter(|at| !told.contains(at)) {
+                told.push(at.clone());
                 let found = format!("`{word}` beside `{first}`");
                 let expected = "one of the two, because they say the same thing";
                 errors.push(SettingError::new(

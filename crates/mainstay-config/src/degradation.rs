@@ -100,7 +100,7 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (DegradationSett
 
     let enabled = or("enabled", Node::bool(true, Origin::Default));
     let default = Settings::default();
-    let span = |default: Duration| text(&mainstay_core::humane::format(default));
+    let span = |default: Duration| text(&crate::check::format(default));
     let check_interval = or("check_interval", span(default.check_interval));
     let mut relax_after = Node::map(Origin::Default);
     for (level, held) in LEVELS.into_iter().zip(default.relax_after) {
@@ -136,7 +136,7 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (DegradationSett
     effective.set("enabled", enabled);
     effective.set("check_interval", check_interval);
     effective.set("relax_after", relax_after);
-    effective.set("thresholds", thresholds);
+    effective.set("thresholds", thresholds::shown(&thresholds, said.and_then(|said| said.get("thresholds"))));
     effective.set("mode_rules", mode_rules);
     effective.set("fallback_behaviors", operations);
     effective.set("partial_results", partial);
@@ -163,11 +163,8 @@ fn falls(relax_after: &mut Node, path: &str, errors: &mut Errors) {
                     relax_after.set(level, better.clone());
                     better
                 } else {
-                    let expected = format!(
-                        "at most that of a better level, {} ({})",
-                        better.scalar().unwrap_or_default(),
-                        better.origin
-                    );
+                    let expected =
+                        format!("at most that of a better level, {} ({})", better.told(), better.origin);
                     errors.push(SettingError::at(&held, &join(path, level), expected));
                     held
                 }

@@ -26,6 +26,11 @@ impl Environment {
         self.0.get(name)?.as_deref()
     }
 
+    /// Whether it is set to what is not UTF-8.
+    pub(crate) fn is_no_text(&self, name: &str) -> bool {
+        matches!(self.0.get(name), Some(None))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
     }

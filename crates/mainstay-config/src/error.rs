@@ -166,20 +166,26 @@ impl Errors {
             };
             wrong.contains(&part(path)) || common.iter().any(inherits)
         };
-        self.0.extend(contradictions.0.into_iter().filter(|error| !spoilt(&error.path)));
+        // One is told once, also if several things inherit it.
+        let mut told = HashSet::new();
+        let mut first = |error: &SettingError| {
+            told.insert((error.origin.clone(), error.found.clone(), error.expected.clone()))
+        };
+        let contradictions = contradictions.0.into_iter().filter(|error| !spoilt(&error.path));
+        self.0.extend(contradictions.filter(|error| first(error)));
     }
 
-    /// Whether there is a file of which nothing could be read.
-    pub(crate) fn lack_a_file(&self) -> bool {
-        self.0.iter().any(|error| error.path.is_empty() && matches!(error.origin, Origin::File { .. }))
-    }
-
-    /// One mistake is told once, also if several things inherit it.
     fn sorted(mut self) -> Vec<SettingError> {
         self.0.sort_by(|one, other| one.origin.cmp(&other.origin));
         let mut told = HashSet::new();
-        self.0
-            .retain(|error| told.insert((error.origin.clone(), error.found.clone(), error.expected.clone())));
+        self.0.retain(|error| {
+            told.insert((
+                error.origin.clone(),
+                error.path.clone(),
+                error.found.clone(),
+                error.expected.clone(),
+            ))
+        });
         self.0
     }
 

@@ -167,10 +167,14 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (HealthSettings,
     for entry in said.and_then(|said| said.get("checks")).map_or(&[][..], Node::entries) {
         let mut given = default.cloned().unwrap_or_else(|| none.clone());
         merge(&mut given, &entry.node, Some(&CHECK_SHAPE));
-        begin_as_the_original_s(&mut given);
+        let half = begin_as_the_original_s(&mut given);
         let read = overrides(&given, &join("health.checks", &entry.key), errors);
         if let Ok(name) = Name::new(&entry.key) {
             checks.insert(name, read);
+        }
+        // What is half of what must not be told is not told either: it is made again of the same interval.
+        if half {
+            given.remove("timeout");
         }
         all.set(&entry.key, given);
     }
@@ -192,11 +196,12 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (HealthSettings,
 }
 
 fn time_node(time: Duration, origin: Origin) -> Node {
-    Node::text(mainstay_core::humane::format(time), origin)
+    Node::text(crate::check::format(time), origin)
 }
 
-/// A check that is given by the original's keys alone begins with the original's interval and time-out, not with code's.
-fn begin_as_the_original_s(check: &mut Node) {
+/// A check that is given by the original's keys alone begins with the original's interval and time-out, not with code's. Returns
+/// whether the time-out is made of an interval that a `${VARIABLE}` brought in.
+fn begin_as_the_original_s(check: &mut Node) -> bool {
     const INTERVAL: Duration = Duration::from_secs(30);
     const TIMEOUT: Duration = Duration::from_secs(5);
     const ORIGIN: Origin = Origin::Table("the original's checks");
@@ -206,7 +211,7 @@ fn begin_as_the_original_s(check: &mut Node) {
     // Whether it is run at all says nothing of how.
     let any = check.entries().iter().any(|entry| entry.key != "enabled");
     if !(only && any) {
-        return;
+        return false;
     }
     if check.get("interval").is_none() {
         check.set("interval", time_node(INTERVAL, ORIGIN));
@@ -215,7 +220,9 @@ fn begin_as_the_original_s(check: &mut Node) {
         let interval = check.get("interval").and_then(duration).unwrap_or(INTERVAL);
         let timeout = if TIMEOUT < interval { TIMEOUT } else { interval / 2 };
         check.set("timeout", time_node(timeout, ORIGIN));
+        return timeout != TIMEOUT && check.get("interval").is_some_and(Node::is_hidden);
     }
+    false
 }
 
 fn names(list: &Node) -> Vec<Name> {
@@ -263,7 +270,7 @@ fn overrides(check: &Node, path: &str, errors: &mut Errors) -> CheckOverrides {
         }
     };
     if let Some(interval) = overrides.interval {
-        let written = mainstay_core::humane::format(interval);
+        let written = check.get("interval").map(Node::told).unwrap_or_default();
         let too_long = |time: Option<Duration>, least: bool| {
             time.is_some_and(|time| time > interval || least && time == interval)
         };
@@ -297,9 +304,9 @@ fn fleet_guard(node: &Node, path: &str, errors: &mut Errors) -> Option<FleetGuar
         return None;
     };
     if fail_open_after > spread_over / 3
-        && let Some(node) = node.get("fail_open_after")
+        && let (Some(over), Some(node)) = (node.get("spread_over"), node.get("fail_open_after"))
     {
-        let third = mainstay_core::humane::format(spread_over / 3);
+        let third = over.or_hidden(crate::check::format(spread_over / 3));
         let expected = format!("at most a third of spread_over, {third}");
         errors.push(SettingError::at(node, &join(path, "fail_open_after"), expected));
     }

@@ -29,6 +29,7 @@
 
 mod behaviors;
 mod breakers;
+mod canonical;
 mod check;
 mod degradation;
 mod effective;

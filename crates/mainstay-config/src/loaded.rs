@@ -11,8 +11,13 @@ use crate::{
 pub struct Loaded {
     pub(crate) settings: Settings,
     pub(crate) effective: Node,
+    /// The same, as it is compared.
+    pub(crate) compared: Node,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) sections: BTreeMap<String, Node>,
+    /// Where a section is missing.
+    pub(crate) place: Origin,
+    pub(crate) empty: bool,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -52,12 +57,29 @@ impl Loaded {
 
     /// What is different in other settings: from these to those, sorted by path.
     pub fn diff(&self, other: &Self) -> Vec<Change> {
-        flat::diff(&flat::flatten(&self.effective), &flat::flatten(&other.effective))
+        flat::diff(&flat::flatten(&self.compared), &flat::flatten(&other.compared))
+    }
+
+    /// The paths at which the program's own sections are different in other settings, sorted; without values, because only the
+    /// program knows what is secret in them.
+    pub fn sections_differ(&self, other: &Self) -> Vec<String> {
+        let all = |loaded: &Self| {
+            let mut all = Node::map(Origin::Default);
+            loaded.sections.iter().for_each(|(name, section)| all.set(name, section.clone()));
+            flat::flatten(&all)
+        };
+        flat::diff(&all(self), &all(other)).into_iter().map(|change| change.path).collect()
+    }
+
+    /// Whether there are files, and every one of them is an empty document, or has nothing but comments: perhaps somebody is about to
+    /// write them. A file that says `{}` is not empty.
+    pub fn files_are_empty(&self) -> bool {
+        self.empty
     }
 
     /// A section of the program's own, to be read. One that is not there is read as an empty one.
     pub fn section(&self, name: &str) -> Section {
-        Section::new(name, self.sections.get(name))
+        Section::new(name, self.sections.get(name), &self.place)
     }
 
     /// Where the value at a path comes from, such as `circuit_breakers.redis.half_open.max_in_flight`; paths are written as

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::canonical::canonical;
 use crate::check::{check, unknown};
 use crate::error::Errors;
 use crate::keys::ROOT;
@@ -89,7 +90,7 @@ impl Loader {
     }
 
     /// The same, and checks the section at each [load](Self::load): what is wrong with it is told with everything else, and a file whose
-    /// section is wrong is not loaded. What `check` reads is thrown away; the program reads it again, from [`Loaded::section`].
+    /// section is wrong is not loaded; so is any if the section is one of the library's. What `check` reads is thrown away; the program reads it again, from [`Loaded::section`].
     ///
     /// ```
     /// use mainstay_config::{Loader, Section};
@@ -132,8 +133,12 @@ impl Loader {
     pub fn load(&self) -> Result<Loaded, SettingErrors> {
         let mut errors = Errors::default();
         let mut merged = Node::map(Origin::Default);
+        let (mut lacking, mut empty) = (false, !self.sources.is_empty());
         for (index, source) in self.sources.iter().enumerate() {
-            if let Some(mut layer) = self.parse(source, index, &mut errors) {
+            let layer = self.parse(source, index, &mut errors);
+            lacking |= layer.is_none();
+            if let Some((mut layer, nothing)) = layer {
+                empty &= nothing;
                 reference::resolve(&mut layer, &self.environment, "", &mut errors);
                 self.check(&mut layer, &mut errors);
                 merge(&mut merged, &layer, Some(&ROOT_SHAPE));
@@ -144,7 +149,7 @@ impl Loader {
         let mut layer = generic_layer(&self.environment, &merged, &self.own_sections(), &mut errors);
         self.check(&mut layer, &mut errors);
         merge(&mut merged, &layer, Some(&ROOT_SHAPE));
-        if errors.lack_a_file() {
+        if lacking {
             return Err(errors.into());
         }
 
@@ -160,25 +165,55 @@ impl Loader {
         effective.set("health", health_node);
         effective.set("degradation", degradation_node);
         // What `default` leads to counts, not how it is said.
-        let mut counted = effective.clone();
+        let compared = canonical(&effective);
+        let mut counted = compared.clone();
         counted.remove("circuit_breakers.default");
         counted.set("inherited", inherited);
         let fingerprint = Fingerprint::of(&flat::flatten(&counted));
         let own = self.own_sections();
         let sections = merged.entries().iter().filter(|entry| own.contains(&entry.key));
         let sections = sections.map(|entry| (entry.key.clone(), entry.node.clone())).collect();
+        let place = self.place();
         for Own { name, check } in &self.sections {
-            let node = merged.get(name).filter(|_| own.contains(name));
             if let Some(check) = check {
-                let mut section = Section::new(name, node);
+                if !own.contains(name) {
+                    let found = format!("a check of the section `{name}`");
+                    errors.push(SettingError::new(
+                        &place,
+                        name,
+                        found,
+                        "one of a section of the program's own",
+                    ));
+                    continue;
+                }
+                let mut section = Section::new(name, merged.get(name), &place);
                 check(&mut section);
                 errors.extend(section.finish().err().iter().flatten().cloned());
             }
         }
         let settings = Settings::new(breakers, health, degradation);
         let warnings = warnings(&effective);
-        let loaded = Loaded { settings, effective, fingerprint, sections, warnings: warnings.clone() };
+        let loaded = Loaded {
+            settings,
+            effective,
+            compared,
+            fingerprint,
+            sections,
+            place,
+            empty,
+            warnings: warnings.clone(),
+        };
         errors.into_result_with(loaded, warnings)
+    }
+
+    /// Where something is missing that stands nowhere: in the file on top, if there is one.
+    fn place(&self) -> Origin {
+        let name = |source: &Source| match source {
+            Source::File(path) => Arc::from(path.display().to_string()),
+            Source::Text { name, .. } => name.clone(),
+        };
+        let file = self.sources.iter().enumerate().next_back();
+        file.map_or(Origin::Settings, |(layer, source)| Place::File { name: name(source), layer }.whole())
     }
 
     fn own_sections(&self) -> Vec<String> {
@@ -186,7 +221,8 @@ impl Loader {
         names.filter(|name| ROOT.get(name).is_none()).collect()
     }
 
-    fn parse(&self, source: &Source, layer: usize, errors: &mut Errors) -> Option<Node> {
+    /// What a source says, and whether that is nothing at all.
+    fn parse(&self, source: &Source, layer: usize, errors: &mut Errors) -> Option<(Node, bool)> {
         let (name, text) = match source {
             Source::File(path) => (Arc::from(path.display().to_string()), read(path)),
             Source::Text { name, text } => (name.clone(), Ok(text.to_string())),
@@ -200,15 +236,13 @@ impl Loader {
                 return None;
             }
         };
-        match yaml::parse(&text, &place) {
-            Ok(Node { value: Value::Null, origin, .. }) => Some(Node::map(origin)),
-            Ok(node) if node.is_map() => Some(node),
-            Ok(node) => {
+        let (node, wrong) = yaml::parse(&text, &place);
+        errors.extend(wrong);
+        match node? {
+            Node { value: Value::Null, origin, .. } => Some((Node::map(origin), true)),
+            node if node.is_map() => Some((node, false)),
+            node => {
                 errors.push(SettingError::at(&node, "", "a map of sections"));
-                None
-            }
-            Err(wrong) => {
-                errors.extend(wrong);
                 None
             }
         }
@@ -235,6 +269,10 @@ fn read(path: &Path) -> Result<String, String> {
 
     let unreadable = |error: std::io::Error| format!("what cannot be read ({})", error.kind());
     let mut bytes = Vec::new();
+    // To open a pipe would be to wait for who writes to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("what is no regular file".to_owned());
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > yaml::MAX_BYTES {

@@ -60,7 +60,8 @@ pub(crate) fn read(said: Option<&Node>, errors: &mut Errors) -> (ModeRules<Execu
                 continue;
             }
             if let Some(denied) = rules.get(key).filter(|denied| !denied.origin.is_unsaid()) {
-                let expected = format!("true, because it is so at {above} already ({})", held.origin);
+                let expected =
+                    format!("{}, because it is so at {above} already ({})", held.told(), held.origin);
                 errors.push(SettingError::at(denied, &join(&join(path, level.as_str()), key), expected));
             }
             rules.set(key, held.clone());

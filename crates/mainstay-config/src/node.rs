@@ -145,6 +145,13 @@ impl Node {
         }
     }
 
+    /// Gives a key another name and value, in its place.
+    pub(crate) fn rename(&mut self, from: &str, to: &str, node: Node) {
+        if let Some(entry) = self.entries_mut().find(|entry| entry.key == from) {
+            *entry = Entry { key: to.to_owned(), at: node.origin.clone(), node };
+        }
+    }
+
     /// Takes away what is at a path of keys with dots between them.
     pub(crate) fn remove(&mut self, path: &str) {
         match (path.split_once('.'), &mut self.value) {
@@ -185,10 +192,34 @@ impl Node {
         }
     }
 
+    /// Whether a `${VARIABLE}` brought in anything of it.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.reference.is_some()
+            || self.entries().iter().any(|entry| entry.node.is_hidden())
+            || self.items().iter().any(Node::is_hidden)
+    }
+
+    /// The same as a value, unless a `${VARIABLE}` brought this one in: what an error says of a value beside the one that it is about.
+    pub(crate) fn told(&self) -> String {
+        self.or_hidden(self.scalar().unwrap_or_default())
+    }
+
+    /// What was made of this value, for an error.
+    pub(crate) fn or_hidden(&self, text: impl std::fmt::Display) -> String {
+        if self.is_hidden() { "***".to_owned() } else { text.to_string() }
+    }
+
     /// What an error says was found.
     pub(crate) fn found(&self) -> String {
-        if self.reference.is_some() {
-            return "***".to_owned();
+        match (self.reference.as_deref(), &self.value) {
+            (None, _) => {}
+            // What is hidden without a variable may be secret, and empty as well.
+            (Some(""), _) => return "***".to_owned(),
+            (Some(_), Value::Null) => return "an empty variable".to_owned(),
+            (Some(_), Value::Text(text)) if text.trim().is_empty() => return "an empty variable".to_owned(),
+            // A variable is no list, if it is text.
+            (Some(_), Value::List(_)) => return "a value that is not UTF-8".to_owned(),
+            (Some(_), _) => return "***".to_owned(),
         }
         match &self.value {
             Value::Null | Value::Unset => "nothing".to_owned(),

@@ -11,6 +11,8 @@ pub enum Origin {
     Default,
     /// The defaults of a variables' prefix, such as `CB_REDIS_*`.
     Table(&'static str),
+    /// The settings as a whole, if there is no file: where something is missing.
+    Settings,
     /// A file.
     #[non_exhaustive]
     File {
@@ -47,6 +49,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::Table(row) => write!(f, "default of {row}"),
+            Origin::Settings => f.write_str("the settings"),
             Origin::File { file, line: 0, .. } => Visible(file).fmt(f),
             Origin::File { file, line, column, .. } => write!(f, "{}:{line}:{column}", Visible(file)),
             Origin::Variable(name) => Visible(name).fmt(f),

@@ -75,6 +75,10 @@ fn fill(written: &str, environment: &Environment) -> Result<Filled, Unfilled> {
                 "`${VARIABLE}` with a name of letters, digits and `_`, or `$${` for the characters `${`";
             return Err(Unfilled { found, expected, hint: None });
         }
+        if environment.is_no_text(name) {
+            let found = format!("`${{{name}}}` with a value that is not UTF-8");
+            return Err(Unfilled { found, expected: "a variable with text", hint: None });
+        }
         let Some(value) = environment.get(name) else {
             let hint = did_you_mean(name, environment.names());
             return Err(Unfilled {

@@ -57,16 +57,18 @@ pub struct Field<'a, T> {
 
 enum Asked<T> {
     Found(T),
-    Missing,
+    /// What is found in its place.
+    Missing(&'static str),
     /// It is there, is wrong, and has been told.
     Wrong,
 }
 
 impl Section {
-    pub(crate) fn new(name: &str, node: Option<&Node>) -> Self {
+    /// The section, or an empty one that is missing at a place.
+    pub(crate) fn new(name: &str, node: Option<&Node>, place: &Origin) -> Self {
         let mut section = Self {
             path: name.to_owned(),
-            origin: node.map_or(Origin::Default, |node| node.origin.clone()),
+            origin: node.map_or(place, |node| &node.origin).clone(),
             entries: node.map(Node::entries).unwrap_or_default().to_vec(),
             known: Vec::new(),
             open: false,
@@ -101,14 +103,22 @@ impl Section {
         }
     }
 
-    /// A text.
+    /// A text. A variable of the [environment](Self::of_environment) that is set to nothing is missing.
     pub fn text(&mut self, key: &str) -> Field<'_, String> {
-        self.read(key, "text", String::new(), |node| match &node.value {
+        let empty = |entry: &Entry| {
+            entry.key == key && entry.node.as_text().is_some_and(|text| text.trim().is_empty())
+        };
+        let empty = self.open && self.entries.iter().any(empty);
+        let mut field = self.read(key, "text", String::new(), |node| match &node.value {
             Value::Text(text) => Some(text.clone()),
             // A variable has nothing but text; that it looks like a number is chance.
             _ if node.reference.is_some() => node.scalar(),
             _ => None,
-        })
+        });
+        if empty {
+            field.value = Asked::Missing("an empty variable");
+        }
+        field
     }
 
     /// A duration with its unit.
@@ -124,11 +134,15 @@ impl Section {
         })
     }
 
-    /// A number of a type, such as `u16` for a port.
+    /// A number of a type, such as `u16` for a port. Infinity is none.
     pub fn number<T: FromStr + Default>(&mut self, key: &str) -> Field<'_, T> {
         let kind = std::any::type_name::<T>();
         self.read(key, &format!("a number ({kind})"), T::default(), |node| match &node.value {
-            Value::Number(text) | Value::Text(text) => text.parse().ok(),
+            Value::Number(text) => text.parse().ok(),
+            Value::Text(text) => match yaml::resolve(text) {
+                Value::Number(text) => text.parse().ok(),
+                _ => None,
+            },
             _ => None,
         })
     }
@@ -143,7 +157,7 @@ impl Section {
         )
     }
 
-    /// An endpoint: a URI with one of these schemes and a host. Its text is in no error if there is an `@` in it.
+    /// An endpoint: a URI with one of these schemes, a host, and perhaps a port from 1 to 65,535. Its text is in no error if there is an `@` in it.
     pub fn endpoint(&mut self, key: &str, schemes: &[&str]) -> Field<'_, String> {
         let expected =
             format!("a URI with a host that begins with {}", crate::shape::listed(schemes.iter().copied()));
@@ -156,6 +170,7 @@ impl Section {
             let text = node.as_text()?;
             let uri: http::Uri = text.parse().ok()?;
             let known = schemes.contains(&uri.scheme_str()?) && !uri.host()?.is_empty();
+            let known = known && has_no_wrong_port(uri.authority()?);
             known.then(|| text.to_owned())
         })
     }
@@ -179,11 +194,7 @@ impl Section {
     pub fn section(&mut self, key: &str) -> Section {
         self.known.push(key.to_owned());
         let node = self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node);
-        let mut section = Section::new(&path::join(&self.path, key), node);
-        if node.is_none() {
-            section.origin = self.origin.clone();
-        }
-        section
+        Section::new(&path::join(&self.path, key), node, &self.origin)
     }
 
     /// Takes over what is wrong with a section within this one.
@@ -196,9 +207,21 @@ impl Section {
     /// Tells that a value which was read is refused by the program for a reason of its own.
     pub fn refuse(&mut self, key: &str, expected: impl Into<String>) {
         let entry = self.entries.iter().find(|entry| entry.key == key);
-        let (origin, found) =
-            entry.map_or((&self.origin, "nothing".to_owned()), |entry| (&entry.at, entry.node.found()));
-        self.errors.push(SettingError::new(origin, path::join(&self.path, key), found, expected));
+        let (origin, found) = entry.map_or_else(
+            || (self.missing(key), "nothing".to_owned()),
+            |entry| (entry.at.clone(), entry.node.found()),
+        );
+        self.errors.push(SettingError::new(&origin, self.below(key), found, expected));
+    }
+
+    /// Where a key is missing.
+    fn missing(&self, key: &str) -> Origin {
+        if self.open { Origin::Variable(key.into()) } else { self.origin.clone() }
+    }
+
+    /// The path of a key. A variable has none beside its name.
+    fn below(&self, key: &str) -> String {
+        if self.open { String::new() } else { path::join(&self.path, key) }
     }
 
     /// Ends the reading. Keys that were not asked for are mistakes.
@@ -225,19 +248,31 @@ impl Section {
     ) -> Field<'_, T> {
         self.known.push(key.to_owned());
         let value = match self.entries.iter().find(|entry| entry.key == key) {
-            None => Asked::Missing,
+            None => Asked::Missing("nothing"),
             // A variable that is not set has been told.
             Some(entry) if entry.node.value == Value::Unset => Asked::Wrong,
             Some(entry) => match read(&entry.node) {
                 Some(value) => Asked::Found(value),
                 None => {
-                    let path = if self.open { String::new() } else { path::join(&self.path, key) };
-                    self.errors.push(SettingError::at(&entry.node, &path, expected));
+                    self.errors.push(SettingError::at(&entry.node, &self.below(key), expected));
                     Asked::Wrong
                 }
             },
         };
         Field { section: self, key: key.to_owned(), expected: expected.to_owned(), value, placeholder }
+    }
+}
+
+/// Whether what stands after the host is nothing, or a port.
+fn has_no_wrong_port(authority: &http::uri::Authority) -> bool {
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    match place.strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(port) => {
+            let port = port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
+            port.is_some_and(|port| port > 0)
+        }
+        None => false,
     }
 }
 
@@ -251,7 +286,7 @@ impl<T> Field<'_, T> {
     pub fn optional(self) -> Option<T> {
         match self.value {
             Asked::Found(value) => Some(value),
-            Asked::Missing | Asked::Wrong => None,
+            Asked::Missing(_) | Asked::Wrong => None,
         }
     }
 
@@ -261,12 +296,9 @@ impl<T> Field<'_, T> {
         match value {
             Asked::Found(value) => return value,
             Asked::Wrong => {}
-            Asked::Missing => {
-                let origin =
-                    if section.open { Origin::Variable(key.as_str().into()) } else { section.origin.clone() };
-                let path = path::join(&section.path, &key);
-                let path = if section.open { String::new() } else { path };
-                section.errors.push(SettingError::new(&origin, path, "nothing", expected));
+            Asked::Missing(found) => {
+                let error = SettingError::new(&section.missing(&key), section.below(&key), found, expected);
+                section.errors.push(error);
             }
         }
         placeholder

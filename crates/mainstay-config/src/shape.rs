@@ -117,11 +117,9 @@ impl Shape {
                 let limits = match (least.is_zero(), *least == NANO, *most == YEAR) {
                     (true, _, true) => ", at most 365days".to_owned(),
                     (_, true, true) => ", longer than zero and at most 365days".to_owned(),
-                    _ => format!(
-                        ", from {} to {}",
-                        mainstay_core::humane::format(*least),
-                        mainstay_core::humane::format(*most)
-                    ),
+                    _ => {
+                        format!(", from {} to {}", crate::check::format(*least), crate::check::format(*most))
+                    }
                 };
                 let none = if *none { ", or `none`" } else { "" };
                 format!("a duration with a unit, such as 250ms, 30s or 1h30m{limits}{none}")

@@ -84,7 +84,7 @@ fn is_word(value: &str) -> bool {
 
 /// Whether it is a duration as this list writes it; each has a unit.
 fn is_duration(value: &str) -> bool {
-    humantime::parse_duration(value).is_ok_and(|duration| mainstay_core::humane::format(duration) == value)
+    humantime::parse_duration(value).is_ok_and(|duration| crate::check::format(duration) == value)
 }
 
 /// JSON's quotes are YAML's.

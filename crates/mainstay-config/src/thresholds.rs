@@ -20,11 +20,13 @@ const FIGURES: [Word; 5] = [
     ("critical_down", "critical_dependencies_down", Clone::clone),
     ("non_critical_down", "non_critical_dependencies_down", Clone::clone),
     ("error_rate", "error_rate_percentage", |percent| {
-        Node::number(number::<f64>(percent).unwrap_or_default() / 100.0, percent.origin.clone())
+        let rate = number::<f64>(percent).unwrap_or_default() / 100.0;
+        Node { reference: percent.reference.clone(), ..Node::number(rate, percent.origin.clone()) }
     }),
     ("latency", "latency_threshold_ms", |millis| {
         let latency = Duration::from_millis(number(millis).unwrap_or_default());
-        Node::text(mainstay_core::humane::format(latency), millis.origin.clone())
+        let latency = crate::check::format(latency);
+        Node { reference: millis.reference.clone(), ..Node::text(latency, millis.origin.clone()) }
     }),
 ];
 
@@ -46,6 +48,21 @@ pub(crate) fn complete(said: Option<&Node>) -> Node {
         thresholds.set(level, figures);
     }
     thresholds
+}
+
+/// The same for people: a figure that a `${VARIABLE}` brought in is in the word that the variable is for.
+pub(crate) fn shown(complete: &Node, said: Option<&Node>) -> Node {
+    let mut shown = complete.clone();
+    for level in LEVELS {
+        let Some(figures) = shown.get_mut(level) else { continue };
+        for (ours, seeds, _) in FIGURES {
+            let word = said.and_then(|said| said.get(level)?.get(seeds));
+            if let Some(word) = word.filter(|word| word.is_hidden()) {
+                figures.rename(ours, seeds, word.clone());
+            }
+        }
+    }
+    shown
 }
 
 /// The figures of a tree that is complete. What contradicts itself is told where it stands.
@@ -114,11 +131,8 @@ fn contradiction(
     let better = better.max_by(|(_, one), (_, other)| one.origin.cmp(&other.origin));
     let (level, at, expected) = match (worse, better) {
         (Some(worse), Some((level, better))) if worse.origin.is_unsaid() => {
-            let expected = format!(
-                "at most that of a worse level, {} ({refused}, {})",
-                worse.scalar().unwrap_or_default(),
-                worse.origin
-            );
+            let expected =
+                format!("at most that of a worse level, {} ({refused}, {})", worse.told(), worse.origin);
             (level, better, expected)
         }
         (Some(worse), _) => (refused.as_str(), worse, format!("a figure that {}", error.rule)),

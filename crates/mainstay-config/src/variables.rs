@@ -1,12 +1,13 @@
 //! The layers that come from the environment: the variables of the original, and those that every key has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::check::check;
 use crate::error::{Errors, SettingError, did_you_mean};
 use crate::keys::{BREAKER, ROOT};
 use crate::node::Node;
-use crate::shape::Shape;
+use crate::shape::{Shape, listed};
 use crate::yaml::{self, Place};
 use crate::{Environment, Origin};
 
@@ -109,9 +110,15 @@ pub(crate) fn generic_layer(
         let segments: Vec<&str> = segments.split("__").collect();
         let (keys, shape) = match find(&segments, below, &layer, sections) {
             Ok(found) => found,
-            Err((path, hint)) => {
+            Err(Unfound::Unknown { path, hint }) => {
                 let expected = "a variable that is known: MAINSTAY__ and the keys with `__` between them";
                 errors.push(SettingError::new(&origin, path, "an unknown variable", expected).hint(hint));
+                continue;
+            }
+            Err(Unfound::Several { path, names }) => {
+                let found = format!("a name for {}", listed(names.iter().map(String::as_str)));
+                let expected = "names that differ in more than case and `-`, `.`, `_` or spaces";
+                errors.push(SettingError::new(&origin, path, found, expected));
                 continue;
             }
         };
@@ -124,20 +131,18 @@ pub(crate) fn generic_layer(
         }
         let plain = matches!(shape, None | Some(Shape::Text | Shape::Name));
         let node = if plain {
-            Ok(Node::text(value, origin.clone()))
+            (Some(Node::text(value, origin.clone())), Vec::new())
         } else {
             yaml::parse(value, &Place::Variable(Arc::from(name)))
         };
-        match node {
-            Ok(mut node) => {
-                if shape.is_none() {
-                    // What is secret in the program's own sections, only the program knows.
-                    node.reference = Some(Arc::from(name));
-                }
-                layer.set_at(&keys, node);
+        let (node, wrong) = node;
+        errors.extend(wrong.into_iter().map(|error| crate::SettingError { path: path.clone(), ..error }));
+        if let Some(mut node) = node {
+            if shape.is_none() {
+                // What is secret in the program's own sections, only the program knows.
+                node.reference = Some(Arc::from(name));
             }
-            Err(wrong) => errors
-                .extend(wrong.into_iter().map(|error| crate::SettingError { path: path.clone(), ..error })),
+            layer.set_at(&keys, node);
         }
     }
     layer
@@ -171,31 +176,44 @@ fn strip_prefix_of_any_case<'a>(name: &'a str, prefix: &str) -> Option<&'a str> 
     if head.eq_ignore_ascii_case(prefix) { name.get(prefix.len()..) } else { None }
 }
 
+/// Why the name of a variable leads nowhere.
+enum Unfound {
+    Unknown {
+        path: String,
+        hint: Option<String>,
+    },
+    /// It may be any of several names.
+    Several {
+        path: String,
+        names: Vec<String>,
+    },
+}
+
 type Found = (Vec<String>, Option<&'static Shape>);
 
 /// Which keys the segments of a variable's name are, and what is expected there.
-fn find(
-    segments: &[&str],
-    below: &Node,
-    layer: &Node,
-    sections: &[String],
-) -> Result<Found, (String, Option<String>)> {
+fn find(segments: &[&str], below: &Node, layer: &Node, sections: &[String]) -> Result<Found, Unfound> {
     let mut keys: Vec<String> = Vec::with_capacity(segments.len());
     let mut shape = Some(&ROOT_SHAPE);
     let (mut below, mut layer) = (Some(below), Some(layer));
     for segment in segments {
         let path = keys.iter().fold(String::new(), |path, key| crate::path::join(&path, key));
         if segment.is_empty() || keys.len() > 16 {
-            return Err((path, None));
+            return Err(Unfound::Unknown { path, hint: None });
         }
-        let known = |node: Option<&Node>| {
-            let entries = node.map_or(&[][..], Node::entries);
-            entries.iter().find(|entry| alike(&entry.key, segment)).map(|entry| entry.key.clone())
+        let free = || {
+            let known = [below, layer].into_iter().flatten().flat_map(Node::entries);
+            let known = known.filter(|entry| alike(&entry.key, segment)).map(|entry| entry.key.clone());
+            let names: Vec<String> = known.collect::<BTreeSet<_>>().into_iter().collect();
+            match names.as_slice() {
+                [] => Ok(segment.to_ascii_lowercase()),
+                [name] => Ok(name.clone()),
+                _ => Err(Unfound::Several { path: path.clone(), names }),
+            }
         };
-        let free = || known(below).or_else(|| known(layer)).unwrap_or_else(|| segment.to_ascii_lowercase());
         let key = match shape {
             // The program's own sections, whose keys nobody but the program knows.
-            None => free(),
+            None => free()?,
             Some(_) if keys.is_empty() && sections.iter().any(|section| alike(section, segment)) => {
                 let section = sections.iter().find(|section| alike(section, segment));
                 shape = None;
@@ -204,9 +222,9 @@ fn find(
                 layer = section.and_then(|section| layer?.get(section));
                 continue;
             }
-            Some(Shape::Names { .. } | Shape::Either { map: Shape::Names { .. }, .. }) => free(),
+            Some(Shape::Names { .. } | Shape::Either { map: Shape::Names { .. }, .. }) => free()?,
             Some(known) => {
-                let table = known.table().ok_or((path.clone(), None))?;
+                let table = known.table().ok_or(Unfound::Unknown { path: path.clone(), hint: None })?;
                 match table.keys.iter().find(|key| alike(key.name, segment)) {
                     Some(key) => key.name.to_owned(),
                     None => {
@@ -216,7 +234,7 @@ fn find(
                             let name = keys.map(variable_segment).collect::<Vec<_>>().join("__");
                             format!("did you mean `{PREFIX}{name}`?")
                         };
-                        return Err((path, near.map(said)));
+                        return Err(Unfound::Unknown { path, hint: near.map(said) });
                     }
                 }
             }

@@ -48,6 +48,8 @@ struct Frame {
     anchor: usize,
     /// Of a map: the key whose value comes next.
     key: Option<(String, Origin)>,
+    /// Whether that key does not count, because it is a mistake.
+    refused: bool,
     known: HashSet<String>,
 }
 
@@ -60,25 +62,29 @@ struct Composer {
     errors: Vec<SettingError>,
 }
 
-/// Parses one document. An empty one is `Null`.
-///
-/// # Errors
-///
-/// The first mistake of syntax, or all repeated keys and tags.
-pub(crate) fn parse(text: &str, place: &Place) -> Result<Node, Vec<SettingError>> {
+/// What a document says, if it is one, and what is wrong with it.
+pub(crate) type Parsed = (Option<Node>, Vec<SettingError>);
+
+/// Parses one document. An empty one is `Null`. A mistake of syntax leaves nothing; a repeated key, a merge key and a tag are
+/// told, and left out.
+pub(crate) fn parse(text: &str, place: &Place) -> Parsed {
     if text.len() > MAX_BYTES {
         let found = format!("{} bytes", text.len());
-        return Err(vec![SettingError::new(&place.whole(), "", found, "at most 1048576 bytes")]);
+        return (None, vec![SettingError::new(&place.whole(), "", found, "at most 1048576 bytes")]);
     }
     // The parser's scanner and state machine unwrap what they have made sure of themselves. Nothing is known that makes them
     // stumble; a file must never take the program with it all the same.
     let composed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compose(text, place)));
-    composed.unwrap_or_else(|_| {
+    let composed = composed.unwrap_or_else(|_| {
         Err(vec![SettingError::new(&place.whole(), "", "what no YAML parser understands", "a YAML document")])
-    })
+    });
+    match composed {
+        Ok((node, errors)) => (Some(node), errors),
+        Err(errors) => (None, errors),
+    }
 }
 
-fn compose(text: &str, place: &Place) -> Result<Node, Vec<SettingError>> {
+fn compose(text: &str, place: &Place) -> Result<(Node, Vec<SettingError>), Vec<SettingError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut composer =
         Composer { frames: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, errors: Vec::new() };
@@ -100,11 +106,7 @@ fn compose(text: &str, place: &Place) -> Result<Node, Vec<SettingError>> {
             return Err(composer.errors);
         }
     }
-    if composer.errors.is_empty() {
-        Ok(composer.root.unwrap_or_else(|| Node::new(Value::Null, place.whole())))
-    } else {
-        Err(composer.errors)
-    }
+    Ok((composer.root.unwrap_or_else(|| Node::new(Value::Null, place.whole())), composer.errors))
 }
 
 impl Composer {
@@ -122,7 +124,7 @@ impl Composer {
                         Value::Number(text) | Value::Text(text) => text,
                         Value::List(_) | Value::Map(_) => String::new(),
                     };
-                    self.key(key, origin);
+                    self.key(key, style == ScalarStyle::Plain, origin);
                     return Ok(());
                 }
                 self.put(Node::new(value, origin), anchor, 1);
@@ -194,10 +196,17 @@ impl Composer {
         self.frames.last().is_some_and(|frame| frame.node.is_map() && frame.key.is_none())
     }
 
-    fn key(&mut self, key: String, origin: Origin) {
+    fn key(&mut self, key: String, plain: bool, origin: Origin) {
         let path = self.path(&key);
         let Some(frame) = self.frames.last_mut() else { return };
-        if !frame.known.insert(key.clone()) {
+        frame.refused = false;
+        if plain && key == "<<" {
+            let hint = "merge keys are not supported; use `default`".to_owned();
+            let error =
+                SettingError::new(&origin, path, "the merge key `<<`", "keys with values of their own");
+            self.errors.push(error.hint(Some(hint)));
+            frame.refused = true;
+        } else if !frame.known.insert(key.clone()) {
             let first = frame.node.entries().iter().find(|entry| entry.key == key);
             let expected = match first.map(|entry| &entry.at) {
                 Some(Origin::File { line, .. }) => {
@@ -206,13 +215,14 @@ impl Composer {
                 _ => "each key once".to_owned(),
             };
             self.errors.push(SettingError::new(&origin, path, format!("a second `{key}`"), expected));
+            frame.refused = true;
         }
         frame.key = Some((key, origin));
     }
 
     fn path(&self, last: &str) -> String {
         let keys = self.frames.iter().filter_map(|frame| frame.key.as_ref().map(|(key, _)| key.as_str()));
-        keys.chain([last]).collect::<Vec<_>>().join(".")
+        keys.chain([last]).fold(String::new(), |path, key| crate::path::join(&path, key))
     }
 
     fn open(&mut self, value: Value, anchor: usize, origin: Origin) -> Result<(), Box<SettingError>> {
@@ -221,7 +231,13 @@ impl Composer {
         }
         self.go_down(1, &origin)?;
         self.count(1, &origin)?;
-        self.frames.push(Frame { node: Node::new(value, origin), anchor, key: None, known: HashSet::new() });
+        self.frames.push(Frame {
+            node: Node::new(value, origin),
+            anchor,
+            key: None,
+            refused: false,
+            known: HashSet::new(),
+        });
         Ok(())
     }
 
@@ -234,6 +250,7 @@ impl Composer {
             None => self.root = Some(node),
             Some(frame) => match (&mut frame.node.value, frame.key.take()) {
                 (Value::List(items), _) => items.push(node),
+                (Value::Map(_), Some(_)) if frame.refused => {}
                 (Value::Map(entries), Some((key, at))) => entries.push(Entry { key, at, node }),
                 _ => {}
             },

@@ -64,7 +64,7 @@ says! {
         "m.yaml:4:5: circuit_breakers.redis.max_failures: found `max_failures` beside `failure_threshold`, expected one of the two, because they say the same thing";
     the_open_time_said_twice_is_told:
         "circuit_breakers:\n  redis:\n    open_for: { fixed: 1s }\n    timeout: 5s\n" =>
-        "m.yaml:4:5: circuit_breakers.redis.timeout: found `timeout` beside `open_for`, expected one of the two, because they say the same thing";
+        "m.yaml:4:5: circuit_breakers.redis.timeout: found `timeout` beside `open_for.fixed`, expected one of the two, because they say the same thing";
     the_probes_said_twice_are_told:
         "circuit_breakers:\n  redis:\n    max_requests: 5\n    half_open: { max_in_flight: 5 }\n" =>
         "m.yaml:4:18: circuit_breakers.redis.half_open: found `half_open.max_in_flight` beside `max_requests`, expected one of the two, because they say the same thing";
@@ -101,12 +101,9 @@ says! {
     a_cap_below_the_first_time_is_told:
         "circuit_breakers:\n  a:\n    open_for:\n      first: 10s\n      cap: 5s\n" =>
         "m.yaml:5:12: circuit_breakers.a.open_for.cap: found \"5s\", expected a value that must be at least `first`";
-    half_an_open_time_is_told:
-        "circuit_breakers:\n  a:\n    open_for:\n      first: 10s\n" =>
-        "m.yaml:4:7: circuit_breakers.a.open_for: found only `first`, expected either `fixed`, or `first` and `cap`";
     a_mistake_in_the_default_breaker_is_told_once:
-        "circuit_breakers:\n  default: { open_for: { cap: 10s } }\n  a: {}\n  b: {}\n" =>
-        "m.yaml:2:26: circuit_breakers.default.open_for: found only `cap`, expected either `fixed`, or `first` and `cap`";
+        "circuit_breakers:\n  default: { open_for: { first: 9s, cap: 1s } }\n  a: {}\n  b: {}\n" =>
+        "m.yaml:2:42: circuit_breakers.default.open_for.cap: found \"1s\", expected a value that must be at least `first`";
     thresholds_that_fall_are_told:
         "degradation:\n  thresholds:\n    minor: { breakers_open: 4 }\n    moderate: { breakers_open: 3, error_rate: 0.5 }\n" =>
         "m.yaml:4:32: degradation.thresholds.moderate.breakers_open: found 3, expected a figure that must not be less than that of a better level\nm.yaml:4:47: degradation.thresholds.moderate.error_rate: found 0.5, expected at most that of a worse level, 0.3 (severe, default)";
@@ -190,7 +187,19 @@ says! {
         "m.yaml:1:28: health.startup_latches: found \"a\", expected a list of at most 64, each a name of 1 to 128 bytes";
     a_merge_key_is_told:
         "health: { default: &d { jitter: 0.1 }, checks: { a: { <<: *d } } }" =>
-        "m.yaml:1:55: health.checks.a.<<: found the unknown key `<<`, expected one of `enabled`, `critical`, `scope`, `interval`, `timeout`, `jitter`, `failure_threshold`, `success_threshold`, `confirmation`, `back_off_after`, `back_off_to`, `depends_on`, `restart_on_failure`, `first_success_within`, `fleet_guard`, `rules`";
+        "m.yaml:1:55: health.checks.a.<<: found the merge key `<<`, expected keys with values of their own\n  merge keys are not supported; use `default`";
+    a_merge_key_among_names_is_told:
+        "circuit_breakers: { a: &a {}, b: { <<: *a }, <<: *a }" =>
+        "m.yaml:1:36: circuit_breakers.b.<<: found the merge key `<<`, expected keys with values of their own\n  merge keys are not supported; use `default`\nm.yaml:1:46: circuit_breakers.<<: found the merge key `<<`, expected keys with values of their own\n  merge keys are not supported; use `default`";
+    what_stands_beside_a_key_said_twice_and_a_tag_is_told:
+        "health: { seed: 1, seed: x, service: !!str s, drain_delay: soon }" =>
+        "m.yaml:1:20: health.seed: found a second `seed`, expected each key once; the first `seed` is in line 1\nm.yaml:1:38: found a tag, expected a value without a tag\nm.yaml:1:60: health.drain_delay: found \"soon\", expected a duration with a unit, such as 250ms, 30s or 1h30m, at most 365days";
+    months_and_years_are_told_from_minutes:
+        "health: { drain_delay: 5M }" =>
+        "m.yaml:1:24: health.drain_delay: found \"5M\", expected a duration with a unit, such as 250ms, 30s or 1h30m, at most 365days\n  `m` is minutes; there are no months and years";
+    a_duration_that_no_unit_helps_has_no_hint:
+        "circuit_breakers: { redis: { timeout: -5 } }" =>
+        "m.yaml:1:39: circuit_breakers.redis.timeout: found -5, expected a duration with a unit, such as 250ms, 30s or 1h30m, longer than zero and at most 365days";
 }
 
 #[test]

@@ -98,8 +98,8 @@ circuit_breakers:
     let expected = mainstay_breaker::Settings::new()
         .trip(Trip::consecutive_failures(3).within(secs(10)))
         .trip(Trip::failure_rate(0.25).over(Window::calls(50)).min_calls(10))
-        .trip(Trip::slow_rate(0.5, Duration::from_millis(250)).over(Window::time(secs(60))))
-        .trip(Trip::failures(9))
+        .trip(Trip::slow_rate(0.5, Duration::from_millis(250)).over(Window::time(secs(60))).min_calls(20))
+        .trip(Trip::failures(9).over(Window::time(secs(30))))
         .open_for(OpenFor::exponential(secs(2), secs(3600)).factor(3.0).jitter(0.5))
         .half_open(HalfOpen { max_in_flight: 9, close_after: 8, reopen_after: 7, probe_timeout: secs(6) })
         .ramp(secs(11))
@@ -131,7 +131,10 @@ circuit_breakers:
     let back =
         [("MAINSTAY__CIRCUIT_BREAKERS__REDIS__TRIP", "[{ failures: 2 }]"), ("CB_REDIS_INTERVAL", "1s")];
     let loaded = load("", &back);
-    assert_eq!(loaded.settings().breaker("redis").settings.trip, Some(vec![Trip::failures(2)]));
+    assert_eq!(
+        loaded.settings().breaker("redis").settings.trip,
+        Some(vec![Trip::failures(2).over(Window::time(secs(30)))])
+    );
 }
 
 #[test]

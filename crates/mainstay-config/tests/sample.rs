@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{HalfOpen, OpenFor, Trip};
+use mainstay_breaker::{HalfOpen, OpenFor, Trip, Window};
 use mainstay_config::{Environment, Loaded, Loader};
 use mainstay_degrade::{BehaviorRules, ModeRules, PartialPolicies, Thresholds};
 
@@ -80,7 +80,9 @@ fn nothing_said_is_the_library_s_default() {
     let loaded = Loader::new().load().unwrap();
     let settings = loaded.settings();
     let other = &settings.breaker("anything").settings;
-    assert_eq!(other.rules(), mainstay_breaker::Settings::default().rules());
+    let rules =
+        [Trip::consecutive_failures(5), Trip::failure_rate(0.5).over(Window::time(secs(30))).min_calls(20)];
+    assert_eq!(other.rules(), rules);
     assert_eq!(other.open_for, mainstay_breaker::Settings::default().open_for);
     assert_eq!(other.half_open, HalfOpen::default());
     assert_eq!(settings.degradation.thresholds, Thresholds::default());
@@ -113,7 +115,7 @@ fn breakers_of_the_originals_names_start_from_their_rows() {
             assert_eq!(settings.half_open, half_open, "{name}");
         }
         let agent = &loaded.settings().breaker("agent_core").settings;
-        let rule = Trip::failure_rate(0.5).over(mainstay_breaker::Window::time(secs(30))).min_calls(20);
+        let rule = Trip::failure_rate(0.5).over(Window::time(secs(30))).min_calls(20);
         assert_eq!(agent.trip, Some(vec![rule]));
     }
 }

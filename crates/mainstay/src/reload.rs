@@ -150,7 +150,7 @@ impl Reloader {
         ReloadStatus { fingerprint: state.loaded.fingerprint(), reloads, refused, wrong: state.wrong.clone() }
     }
 
-    /// Reports when other settings are in force, and when some were refused.
+    /// Reports when other settings are in force or the program's own sections are others, and when some were refused.
     pub fn watch(&self) -> Watch {
         self.shared.bell.watch()
     }
@@ -194,6 +194,10 @@ impl Shared {
         let before = self.state().loaded.clone();
         let load = || -> Result<Loaded, ReloadError> {
             let loaded = self.loader.load()?;
+            if loaded.files_are_empty() {
+                let rule = "must not be emptied while the program runs";
+                return Err(ConfigError::new("settings", "an empty file", rule).into());
+            }
             self.mainstay.put(loaded.settings())?;
             Ok(loaded)
         };
@@ -203,15 +207,17 @@ impl Shared {
         match applied {
             Ok(loaded) => {
                 let changes = before.diff(&loaded);
+                let own = before.sections_differ(&loaded);
+                log_own(&own);
                 log_warnings(&loaded);
                 log_applied(loaded.fingerprint(), &changes);
                 let mut state = self.state();
-                state.reloads += u64::from(!changes.is_empty());
+                state.reloads += u64::from(!changes.is_empty() || !own.is_empty());
                 let was_wrong = std::mem::take(&mut state.wrong).is_some();
                 state.loaded = Arc::new(loaded);
                 drop(state);
                 self.health.set(Status::Healthy);
-                if was_wrong || !changes.is_empty() {
+                if was_wrong || !changes.is_empty() || !own.is_empty() {
                     self.bell.ring();
                 }
                 Ok(changes)
@@ -305,6 +311,14 @@ fn log_applied(fingerprint: Fingerprint, changes: &[Change]) {
     tracing::info!(name: "settings_reloaded", target: "mainstay", %fingerprint, changes, "other settings are in force");
 }
 
+/// Of the program's own sections the paths alone: they may be secrets.
+#[cfg(feature = "tracing")]
+fn log_own(own: &[String]) {
+    for path in own {
+        tracing::info!(name: "settings_changed", target: "mainstay", change = path.as_str(), "a setting of the program's own changed");
+    }
+}
+
 #[cfg(feature = "tracing")]
 fn log_warnings(loaded: &Loaded) {
     for warning in loaded.warnings() {
@@ -319,6 +333,9 @@ fn log_refused(wrong: &ReloadError) {
 
 #[cfg(not(feature = "tracing"))]
 fn log_applied(_: Fingerprint, _: &[Change]) {}
+
+#[cfg(not(feature = "tracing"))]
+fn log_own(_: &[String]) {}
 
 #[cfg(not(feature = "tracing"))]
 fn log_warnings(_: &Loaded) {}

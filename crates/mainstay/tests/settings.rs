@@ -436,6 +436,12 @@ async fn what_reads_the_programs_own_section_may_panic() {
     files.write(&(FILE.to_owned() + "own: { port: 81 }\n"));
     reloaded(&mut watch).await;
     assert!(matches!(&*reloader.status().wrong.unwrap(), ReloadError::Panicked(_)));
+    files.write(&(FILE.to_owned() + "own: { port: 82 }\n"));
+    reloaded(&mut watch).await;
+    assert_eq!(reloader.loaded().section("own").number::<u16>("port").required(), 82);
+    files.write("");
+    reloaded(&mut watch).await;
+    assert!(reloader.status().wrong.is_some(), "an emptied file");
     files.write(&(FILE.replace("timeout: 15s", "timeout: 40s") + "own: { port: 82 }\n"));
     reloaded(&mut watch).await;
     assert!(reloader.status().wrong.is_none(), "and the files are followed still");

@@ -80,7 +80,10 @@ pub(crate) static BREAKER: Table = Table {
     instead: &[
         ("max_requests", "half_open.max_in_flight"),
         ("success_threshold", "half_open.close_after"),
-        ("timeout", "open_for"),
+        ("timeout", "open_for.fixed"),
+        ("timeout", "open_for.first"),
+        ("timeout", "open_for.cap"),
+        ("timeout", "open_for.factor"),
         ("failure_threshold", "max_failures"),
         ("failure_threshold", "trip"),
         ("max_failures", "trip"),
