@@ -9,6 +9,10 @@ pub(crate) fn round(figure: f64) -> f64 {
     if figure == figure.trunc() && figure.abs() < 1e9 {
         return figure;
     }
+    // As whole numbers of a billionth these are exact, and so is the power of ten.
+    if (1e-3..1e6).contains(&figure.abs()) {
+        return (figure * 1e9).round() / 1e9;
+    }
     if figure.abs() < SMALLEST || figure.is_nan() {
         return 0.0;
     }
