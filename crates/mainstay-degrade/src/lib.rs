@@ -33,6 +33,7 @@ mod assessment;
 mod behavior;
 mod board;
 mod books;
+mod builder;
 mod cause;
 mod easing;
 mod exact;
@@ -57,6 +58,7 @@ mod watch;
 
 pub use assessment::{Assessment, DownDependency};
 pub use behavior::{Behavior, BehaviorDecision, BehaviorReason, BehaviorRules, Refused};
+pub use builder::DegradationManagerBuilder;
 pub use cause::{Cause, What};
 pub use easing::Easing;
 pub use gather::{
@@ -67,7 +69,7 @@ pub use gather::{
 pub use layers::*;
 pub use level::Level;
 pub use mainstay_core::{Clock, ConfigError, ManualClock, Name, NoRuntime, NotAsked, StateSource, Weight};
-pub use manager::{Assessments, DegradationManager, DegradationManagerBuilder};
+pub use manager::{Assessments, DegradationManager};
 pub use mode::{ExecutionMode, Mode, ModeDecision, ModeRules, UnknownMode};
 pub use partial::{Partial, PartialDecision, PartialPolicies, PartialPolicy};
 pub use reason::Reason;

@@ -160,27 +160,25 @@ fn same_breakers(before: &Settings, settings: &Settings) -> Result<(), ConfigErr
 
 /// What is only read at the start is as it was then.
 fn same_start(before: &Settings, settings: &Settings) -> Result<(), ConfigError> {
-    macro_rules! same {
-        ($($field:literal: $of:ident => $value:expr),* $(,)?) => {$(
-            let value = |$of: &Settings| format!("{:?}", $value);
-            if value(before) != value(settings) {
-                // The value may be a secret of the environment's.
-                let rule = "cannot be changed while the program runs: begin anew";
-                return Err(ConfigError::new($field, "another value", rule));
-            }
-        )*};
+    let (old, new) = (&before.health, &settings.health);
+    let same = [
+        ("health.service", old.service == new.service),
+        ("health.drain_delay", old.drain_delay == new.drain_delay),
+        ("health.drain_limit", old.drain_limit == new.drain_limit),
+        ("health.blocking_threads", old.blocking_threads == new.blocking_threads),
+        ("health.check_now_gap", old.check_now_gap == new.check_now_gap),
+        ("health.seed", old.seed == new.seed),
+        ("health.startup_latches", old.startup_latches == new.startup_latches),
+        ("degradation.enabled", before.degradation.enabled == settings.degradation.enabled),
+    ];
+    match same.into_iter().find(|(_, same)| !same) {
+        Some((field, _)) => {
+            // The value may be a secret of the environment's.
+            let rule = "cannot be changed while the program runs: begin anew";
+            Err(ConfigError::new(field, "another value", rule))
+        }
+        None => Ok(()),
     }
-    same! {
-        "health.service": of => of.health.service,
-        "health.drain_delay": of => of.health.drain_delay,
-        "health.drain_limit": of => of.health.drain_limit,
-        "health.blocking_threads": of => of.health.blocking_threads,
-        "health.check_now_gap": of => of.health.check_now_gap,
-        "health.seed": of => of.health.seed,
-        "health.startup_latches": of => of.health.startup_latches,
-        "degradation.enabled": of => of.degradation.enabled,
-    }
-    Ok(())
 }
 
 fn own(health: &HealthManager) -> BTreeMap<Name, Own> {
