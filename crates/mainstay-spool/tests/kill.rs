@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mainstay_core::splitmix::scramble;
 use mainstay_spool::{FsyncPolicy, Item, Outcome, Sink, Spool, SpoolSettings};
 
 /// Set in the process that is killed: its directory, where it begins to count, and the policy.
@@ -95,13 +96,6 @@ fn victim(dir: &Path, from: u64, policy: &str) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// Numbers as if at random, the same each time.
-fn scramble(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed ^ (mixed >> 31)
 }
 
 #[test]
