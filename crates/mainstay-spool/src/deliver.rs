@@ -61,25 +61,25 @@ where
     Delivered { entries, answer }
 }
 
-/// What a delivery says about the sink: it works if it did anything with any item.
+/// What a delivery says about the sink: it works if it did anything with any item. One item that is to be tried again says something of
+/// itself alone; several, and nothing else, say something of the sink.
 fn verdict(answer: &Answer) -> Classified {
     let Answer::Outcomes(outcomes) = answer else {
         return Classified::failure();
     };
-    let (mut works, mut fails, mut after) = (false, false, None);
+    let (mut works, mut retries, mut unavailable) = (false, 0, None);
     for outcome in outcomes {
         match outcome {
             Outcome::Done | Outcome::Poison { .. } => works = true,
-            Outcome::Retry { .. } => {}
-            Outcome::Unavailable { after: wait, .. } => {
-                fails = true;
-                after = after.max(*wait);
-            }
+            Outcome::Retry { .. } => retries += 1,
+            Outcome::Unavailable { after, .. } => unavailable = unavailable.max(Some(*after)),
         }
     }
-    match (works && !fails, after) {
-        (true, _) => Classified::success(),
-        (false, Some(after)) => Classified::failure().retry_after(after),
-        (false, None) => Classified::failure(),
+    match unavailable {
+        Some(Some(after)) => Classified::failure().retry_after(after),
+        Some(None) => Classified::failure(),
+        None if works => Classified::success(),
+        None if retries == 1 => Classified::ignore(),
+        None => Classified::failure(),
     }
 }

@@ -73,11 +73,9 @@ pub use sink::Sink;
 pub use spool::{Drained, Spool};
 pub use ticket::{Fate, Ticket};
 
-/// The README's example, and the guide's.
+/// The README's example.
 #[cfg(doctest)]
 mod doctests {
     #[doc = include_str!("../README.md")]
     struct Readme;
-    #[doc = include_str!("../../../docs/guide/spool.md")]
-    struct Guide;
 }

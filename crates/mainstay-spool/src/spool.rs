@@ -153,11 +153,10 @@ where
         key: Option<&str>,
         item: &T,
     ) -> Result<oneshot::Receiver<Result<Ticket, Refusal>>, Refusal> {
-        let sent = self.try_send(key, item);
-        if sent.is_err() {
+        self.try_send(key, item).inspect_err(|refusal| {
             add(&self.inner.shared.figures.refused, 1);
-        }
-        sent
+            log::refused(&self.inner.shared.name, *refusal);
+        })
     }
 
     fn try_send(

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use mainstay_breaker::{Breaker, Trip};
 use mainstay_spool::{
-    Clock, DeathCause, Fate, FsyncPolicy, Item, OpenError, OpenFor, Outcome, Refusal, Sink, Spool,
-    SpoolSettings,
+    Clock, DeathCause, Fate, Item, OpenError, OpenFor, Outcome, Refusal, Sink, Spool, SpoolSettings,
 };
 use support::{Ledger, by_key};
 
@@ -143,6 +142,34 @@ async fn a_poison_item_holds_back_only_its_key_and_is_a_dead_letter_after_its_tr
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_item_that_fails_again_and_again_opens_no_breaker_and_several_that_fail_together_do() {
+    let ledger = Ledger::answering(|item| match item.value() {
+        3 => Outcome::retry("cannot take a 3"),
+        100.. => Outcome::retry("cannot take anything"),
+        _ => Outcome::Done,
+    });
+    let breaker = Breaker::builder("sink")
+        .trip(Trip::consecutive_failures(2))
+        .open_for(OpenFor::fixed(SECOND))
+        .clock(Clock::tokio())
+        .build()
+        .unwrap();
+    let settings = settings().tries(5).breaker(breaker.clone());
+    let spool = Spool::in_memory(settings, ledger).unwrap();
+    let error = "cannot take a 3".to_owned();
+    assert_eq!(spool.push(3).await.unwrap().await, Fate::DeadLettered { error });
+    assert!(breaker.snapshot().last_trip.is_none());
+
+    for value in 100..110 {
+        drop(spool.push(value).await.unwrap());
+    }
+    while spool.stats().dead_letters < 11 {
+        tokio::time::sleep(SECOND).await;
+    }
+    assert!(breaker.snapshot().last_trip.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_sink_calls_poison_is_a_dead_letter_at_once_and_can_be_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path(), settings(), Ledger::answering(|_| Outcome::poison("never"))).unwrap();
@@ -244,62 +271,6 @@ async fn a_drain_with_a_sink_that_hangs_returns_at_its_deadline_with_everything_
     let mut values = ledger.values();
     values.sort_unstable();
     assert_eq!(values, (0..1_000).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn an_outage_of_an_hour_uses_up_no_tries_and_little_memory_and_is_replayed_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let (clock, time) = Clock::manual();
-    let up = Arc::new(AtomicBool::new(false));
-    let is_up = up.clone();
-    let ledger = Ledger::answering(move |_| match is_up.load(Ordering::SeqCst) {
-        true => Outcome::Done,
-        false => Outcome::unavailable("refused"),
-    });
-    let breaker = Breaker::builder("sink")
-        .trip(Trip::consecutive_failures(3))
-        .open_for(OpenFor::fixed(10 * SECOND))
-        .ramp(60 * SECOND)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    // So that the test is quick: 4 items a second.
-    let interval = FsyncPolicy::Interval(SECOND);
-    let settings =
-        settings().clock(clock.clone()).breaker(breaker.clone()).window(500, 1 << 20).fsync(interval);
-    let spool = Spool::open(dir.path(), settings, ledger.clone()).unwrap();
-    let items = 14_400_u64;
-    for second in 0..3_600_u64 {
-        for value in second * 4..(second + 1) * 4 {
-            drop(spool.push_with(format!("key-{}", value % 50), value).await.unwrap());
-        }
-        time.advance(SECOND);
-        let stats = spool.stats();
-        assert!(stats.in_memory + stats.waiting <= 500, "{stats:?}");
-    }
-    let stats = spool.stats();
-    assert_eq!((stats.backlog, stats.failed_tries, stats.dead_lettered), (items, 0, 0));
-    let tried = ledger.batches().len();
-    assert!(tried <= 3 + 3_600 / 10 * 3, "the breaker keeps the spool away: {tried}");
-
-    up.store(true, Ordering::SeqCst);
-    let last = spool.push_with("key-0", items).await.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let ticking = tokio::spawn(async move {
-        while !stopped.load(Ordering::SeqCst) {
-            time.advance(Duration::from_millis(100));
-            tokio::task::yield_now().await;
-        }
-    });
-    assert_eq!(last.await, Fate::Delivered);
-    ledger.has(items as usize + 1).await;
-    stop.store(true, Ordering::SeqCst);
-    ticking.await.unwrap();
-    for (key, values) in by_key(&ledger.seen()) {
-        assert!(values.is_sorted(), "{key} is out of order");
-    }
-    assert!(ledger.seen().iter().all(|seen| seen.attempt == 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

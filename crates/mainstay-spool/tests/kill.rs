@@ -26,6 +26,10 @@ impl Sink<u64> for Journal {
                 outcomes.push(Outcome::retry("at first"));
                 continue;
             }
+            if is_poison(*item.value()) {
+                outcomes.push(Outcome::poison("never"));
+                continue;
+            }
             let line = format!("{} {} {}\n", item.key().unwrap_or_default(), item.value(), item.id());
             outcomes.push(match (&self.0).write_all(line.as_bytes()) {
                 Ok(()) => Outcome::Done,
@@ -48,6 +52,11 @@ fn settings(policy: &str) -> SpoolSettings {
 
 fn journal(dir: &Path) -> std::fs::File {
     std::fs::File::options().create(true).append(true).open(dir.join("journal")).unwrap()
+}
+
+/// Some die, so that it is killed between the two files too.
+fn is_poison(value: u64) -> bool {
+    value % 7 == 5
 }
 
 fn key(value: u64) -> String {
@@ -128,22 +137,28 @@ fn whatever_was_accepted_arrives_after_any_number_of_kills_in_order_and_nothing_
                 }
             }
         }
-        deliver_the_rest(dir.path(), policy);
-        judge(dir.path(), policy, &accepted, rounds);
+        let dead = deliver_the_rest(dir.path(), policy);
+        judge(dir.path(), policy, &accepted, &dead, rounds);
     }
 }
 
-fn deliver_the_rest(dir: &Path, policy: &str) {
+/// Returns the dead letters.
+fn deliver_the_rest(dir: &Path, policy: &str) -> Vec<(String, u64)> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let spool = Spool::open(dir.join("spool"), settings(policy), Journal(journal(dir))).unwrap();
         assert!(spool.findings().is_empty());
+        while spool.stats().backlog > 0 {
+            tokio::task::yield_now().await;
+        }
+        let letters = spool.dead_letters(None, usize::MAX).await.unwrap();
+        assert_eq!(spool.stats().dead_letters, letters.len() as u64);
         assert_eq!(spool.drain(Duration::from_secs(60)).await.left, 0);
-        assert_eq!(spool.stats().dead_letters, 0);
-    });
+        letters.into_iter().map(|letter| (letter.id.to_string(), letter.item.unwrap())).collect()
+    })
 }
 
-fn judge(dir: &Path, policy: &str, accepted: &HashMap<String, u64>, rounds: u64) {
+fn judge(dir: &Path, policy: &str, accepted: &HashMap<String, u64>, dead: &[(String, u64)], rounds: u64) {
     let text = std::fs::read_to_string(dir.join("journal")).unwrap();
     let (mut known, mut values, mut last) = (HashMap::new(), HashSet::new(), HashMap::new());
     for line in text.lines() {
@@ -152,6 +167,7 @@ fn judge(dir: &Path, policy: &str, accepted: &HashMap<String, u64>, rounds: u64)
         };
         let value: u64 = value.parse().unwrap();
         assert_eq!(at, key(value), "{policy}: invented");
+        assert!(!is_poison(value), "{policy}: {value} was never delivered");
         if let Some(before) = known.insert(id.to_owned(), value) {
             assert_eq!(before, value, "{policy}: one id for two items");
             continue;
@@ -160,12 +176,19 @@ fn judge(dir: &Path, policy: &str, accepted: &HashMap<String, u64>, rounds: u64)
         if let Some(before) = last.insert(at.to_owned(), value) {
             assert!(before < value, "{policy}: {value} of {at} came after {before}");
         }
-        // At most one of each task was under way when it was killed: accepted, but not said.
-        assert!(value % 1_000_000 < 1_000_000 && value / 1_000_000 < rounds, "{policy}: invented: {value}");
+    }
+    for (id, value) in dead {
+        assert!(is_poison(*value), "{policy}: {value} should not have died");
+        assert_eq!(known.insert(id.clone(), *value), None, "{policy}: {value} died twice");
+        assert!(values.insert(*value), "{policy}: one dead item with two ids: {value}");
+    }
+    for value in values {
+        assert!(value / 1_000_000 < rounds, "{policy}: invented: {value}");
     }
     for (id, value) in accepted {
         assert_eq!(known.get(id), Some(value), "{policy}: lost");
     }
+    // At most one of each task was under way when it was killed: accepted, but not said.
     let unsaid = known.len() - accepted.len();
     assert!(unsaid as u64 <= rounds * 5, "{policy}: {unsaid} that nobody pushed");
     assert!(accepted.len() as u64 > rounds, "{policy}: too few to say anything: {}", accepted.len());

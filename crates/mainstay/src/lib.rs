@@ -30,6 +30,7 @@
 //! | [`config`] | `config` | settings from YAML and the environment, strictly read, reloaded without a restart |
 //! | [`degrade`] | `degrade` (default) | levels with their causes; modes, behaviours and partial results by level; runs on tokio |
 //! | [`health`] | `health` (default) | checks, readiness that knows what is shared, probes, graceful shutdown; runs on tokio |
+//! | [`spool`] | `spool` | a write-behind queue that loses nothing: on disk before `push` returns, delivered at least once |
 //!
 //! `tower` (default) adds the tower layers, `tracing` (default) the events, `tokio` the clock of tokio, `serde` settings
 //! and snapshots that can be read and written.
@@ -61,6 +62,9 @@ pub use mainstay_degrade as degrade;
 #[cfg(feature = "health")]
 #[doc(inline)]
 pub use mainstay_health as health;
+#[cfg(feature = "spool")]
+#[doc(inline)]
+pub use mainstay_spool as spool;
 
 #[cfg(feature = "config")]
 pub use crate::reload::{Following, ReloadError, ReloadStatus, Reloader};
@@ -93,4 +97,7 @@ mod guide {
     mod health {}
     #[doc = include_str!("../../../docs/guide/seeing.md")]
     mod seeing {}
+    #[cfg(feature = "spool")]
+    #[doc = include_str!("../../../docs/guide/spool.md")]
+    mod spool {}
 }
