@@ -13,6 +13,7 @@ use mainstay_postgres::mainstay_spool::{
     DeathCause, Fate, Item, OpenFor, Outcome, Sink, Spool, SpoolSettings, Ticket,
 };
 use mainstay_postgres::spool::{Blame, Table, TableSink, describe};
+use mainstay_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use mainstay_postgres::sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
 use mainstay_postgres::{GuardedPool, default_settings};
 use mainstay_testkit::{Fault, FaultProxy};
@@ -227,6 +228,29 @@ async fn a_batch_that_was_committed_without_anybody_hearing_of_it_is_not_written
     proxy.set(Fault::None);
     all_delivered(tickets).await;
     each_once_in_order(&direct, "unheard", 10, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_locked_for_long_uses_up_no_tries_and_few_statements() {
+    let options: PgConnectOptions = shared().url().parse().unwrap();
+    let options = options.options([("lock_timeout", "50ms")]);
+    let patient = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let db =
+        GuardedPool::new(patient, Breaker::builder("locked").settings(default_settings()).build().unwrap());
+    let direct = pool(&shared().url(), 1);
+    let table = ordered(&direct, "long_locked").await;
+    let mut lock = locked(&shared().url(), "long_locked").await;
+    let settings = quick().batch(64).linger(PATIENCE).tries(2).concurrency(1);
+    let spool = Spool::in_memory(settings, TableSink::new(db, table)).unwrap();
+    let begun = std::time::Instant::now();
+    let tickets = push_all(&spool, 64, 64).await;
+    until("the sink was unavailable", || spool.stats().failed_deliveries >= 3).await;
+    // To find each item would take 127 statements for each delivery.
+    assert!(begun.elapsed() < Duration::from_millis(50 * 127 * 2), "{:?}", begun.elapsed());
+    assert_eq!(spool.stats().failed_tries, 0);
+    lock.execute("COMMIT").await.unwrap();
+    all_delivered(tickets).await;
+    assert_eq!(rows(&direct, "long_locked").await, 64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mainstay_core::{Clock, splitmix};
 use tokio::sync::{Notify, oneshot};
 
 use crate::figures::{Figures, add, less, set};
 use crate::row::Row;
-use crate::store::{Grave, Salvaged, Store};
+use crate::store::{Grave, Lock, Salvaged, Store, sync_dir};
 use crate::ticket::Tickets;
 use crate::{
     DeathCause, Fate, Fault, Finding, FsyncPolicy, ItemId, Refusal, SpoolSettings, Ticket, figures, log,
@@ -26,6 +27,16 @@ pub(crate) struct Books {
     dirty: bool,
     clock: Clock,
     shared: Arc<Shared>,
+    _end: End,
+}
+
+/// Whoever waits for a fate is told when the books are closed, and also when the thread that has them ends otherwise.
+struct End(Arc<Tickets>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.resolve_all();
+    }
 }
 
 /// What the clerk and everybody else see.
@@ -79,18 +90,22 @@ impl Books {
         let (items, dead) = match dir {
             Some(dir) => {
                 std::fs::create_dir_all(dir)?;
-                // The lock is on the first: nothing of the second is touched without it.
+                let lock = Lock::take(dir)?;
                 let items = Store::salvage(dir, "items.db", bounds.0, vfs)?;
-                let dead = Store::salvage(dir, "dead.db", bounds.1, vfs)?;
-                sync_dir(dir);
+                let mut dead = Store::salvage(dir, "dead.db", bounds.1, vfs)?;
+                // The last that is closed.
+                dead.store.hold(lock);
+                // Those above it may be as new, also if an opening that made them was killed.
+                dir.ancestors().for_each(sync_dir);
                 (items, dead)
             }
             None => {
-                let store = |bound| Store::in_memory(bound).map(|store| Salvaged { store, finding: None });
+                let store =
+                    |bound| Store::in_memory(bound).map(|store| Salvaged { store, findings: Vec::new() });
                 (store(bounds.0)?, store(bounds.1)?)
             }
         };
-        let findings = items.finding.into_iter().chain(dead.finding).collect();
+        let findings = items.findings.into_iter().chain(dead.findings).collect();
         let mut books = Self {
             items: items.store,
             dead: dead.store,
@@ -99,6 +114,7 @@ impl Books {
             next: 1,
             dirty: false,
             clock: settings.clock.clone(),
+            _end: End(shared.tickets.clone()),
             shared,
         };
         books.dead.index_ids()?;
@@ -110,11 +126,20 @@ impl Books {
         set(&figures.dead_letters, dead);
         figures.last.store(last, Ordering::Release);
         books.measure();
+        books.measure_dead();
         Ok((books, findings))
     }
 
-    /// An item is among the dead letters before it leaves the queue, so that a crash in between loses nothing. Then it is in both.
+    /// An item is among the dead letters before it leaves the queue, and in the queue before it leaves the dead letters, so that a crash in
+    /// between loses nothing. Then it is in both.
     fn finish_deaths(&mut self) -> Result<(), Fault> {
+        for (old, new, id) in self.dead.moved()? {
+            let has_arrived = self.items.get(new).is_ok_and(|row| row.is_some_and(|row| row.id == id));
+            self.dead.write(true, |dead| match has_arrived {
+                true => dead.delete(old).map(|_| ()),
+                false => dead.set_moved(old, None),
+            })?;
+        }
         let mut after = i64::MIN;
         loop {
             let graves = self.dead.graves(after, 1_000)?;
@@ -128,17 +153,34 @@ impl Books {
         }
     }
 
-    /// Stores items, and tells each caller.
-    pub(crate) fn accept(&mut self, pushes: Vec<Push>) {
-        if self.fsync == FsyncPolicy::EachItem {
-            pushes.into_iter().for_each(|push| self.accept_group(vec![push]));
-        } else {
-            self.accept_group(pushes);
+    pub(crate) fn syncs_each(&self) -> bool {
+        self.fsync == FsyncPolicy::EachItem
+    }
+
+    /// Within which what was written is synced, if it is not at once.
+    pub(crate) fn sync_interval(&self) -> Option<Duration> {
+        match self.fsync {
+            FsyncPolicy::Interval(interval) if !self.items.is_in_memory() => Some(interval),
+            _ => None,
         }
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Whether pushes share a sync, so that more of them together are cheaper.
+    pub(crate) fn groups(&self) -> bool {
+        self.fsync == FsyncPolicy::EachBatch && !self.items.is_in_memory()
+    }
+
+    /// Stores items, and tells each caller; before them, that they are stored.
+    pub(crate) fn accept(&mut self, pushes: Vec<Push>, stored: impl FnOnce()) {
+        self.accept_group(pushes, stored);
         self.measure();
     }
 
-    fn accept_group(&mut self, pushes: Vec<Push>) {
+    fn accept_group(&mut self, pushes: Vec<Push>, stored: impl FnOnce()) {
         let (bound, used) = (self.items.bound(), self.items.bytes().map_or(0, |(used, _)| used));
         let accepted = epoch_millis(&self.clock);
         let (mut rows, mut callers, mut estimate) = (Vec::new(), Vec::new(), used);
@@ -152,7 +194,9 @@ impl Books {
             rows.push(row);
             callers.push(push.accepted);
         }
-        match self.store(&rows) {
+        let done = self.store(&rows);
+        stored();
+        match done {
             Ok(()) => {
                 rows.iter().zip(callers).for_each(|(row, caller)| self.accepted(row, caller));
                 self.tell_news();
@@ -162,14 +206,15 @@ impl Books {
                 for (row, caller) in rows.iter().zip(callers) {
                     match self.store(std::slice::from_ref(row)) {
                         Ok(()) => self.accepted(row, caller),
-                        Err(fault) => self.refuse(caller, self.refusal(fault)),
+                        Err(fault) => self.refuse(caller, self.refusal(fault, Store::estimate(row))),
                     }
                 }
                 self.tell_news();
             }
             Err(fault) => {
-                let refusal = self.refusal(fault);
-                callers.into_iter().for_each(|caller| self.refuse(caller, refusal));
+                for (row, caller) in rows.iter().zip(callers) {
+                    self.refuse(caller, self.refusal(fault, Store::estimate(row)));
+                }
             }
         }
     }
@@ -208,9 +253,9 @@ impl Books {
         let _ = caller.send(Err(refusal));
     }
 
-    fn refusal(&self, fault: Fault) -> Refusal {
+    fn refusal(&self, fault: Fault, needed: u64) -> Refusal {
         match fault {
-            Fault::DiskFull if self.items.at_bound() => Refusal::Full { bound: self.items.bound() },
+            Fault::DiskFull if self.items.at_bound(needed) => Refusal::Full { bound: self.items.bound() },
             fault => Refusal::Store(fault),
         }
     }
@@ -219,34 +264,27 @@ impl Books {
         self.shared.news.notify_one();
     }
 
-    /// Records what came of a delivery. Returns the places of those dead for which there was no room: they are still in the queue.
+    /// Records what came of a delivery. Returns the places of those dead who could not be put among the dead letters: they are still in
+    /// the queue.
     pub(crate) fn settle(&mut self, settlement: &Settlement) -> Result<Vec<i64>, Fault> {
-        let mut unburied = Vec::new();
-        let mut gone = settlement.delivered.clone();
-        for death in &settlement.dead {
-            match self.bury(death) {
-                Ok(()) => gone.push(death.place),
-                Err(Fault::DiskFull) => unburied.push(death.place),
-                Err(fault) => return Err(fault),
-            }
+        let unburied = self.bury_all(&settlement.dead);
+        let (stay, buried): (Vec<_>, Vec<_>) =
+            settlement.dead.iter().partition(|death| unburied.contains(&death.place));
+        let buried_places = buried.iter().map(|death| death.place);
+        let gone: Vec<i64> = settlement.delivered.iter().copied().chain(buried_places).collect();
+        if !gone.is_empty() {
+            self.items
+                .write(false, |items| gone.iter().try_for_each(|place| items.delete(*place).map(|_| ())))?;
+            self.dirty = true;
         }
-        let tried = settlement.tried.iter().copied();
-        let stay = settlement.dead.iter().filter(|death| unburied.contains(&death.place));
-        let tried: Vec<_> = tried.chain(stay.map(|death| (death.place, death.tries))).collect();
-        self.items.write(false, |items| {
-            gone.iter().try_for_each(|place| items.delete(*place).map(|_| ()))?;
-            tried.iter().try_for_each(|(place, tries)| items.set_tries(*place, *tries))
-        })?;
-        self.dirty = true;
+        self.note_tries(settlement, &stay);
 
         let figures = &self.shared.figures;
-        let died = settlement.dead.len() - unburied.len();
         less(&figures.backlog, gone.len() as u64);
         add(&figures.delivered, settlement.delivered.len() as u64);
-        add(&figures.dead_lettered, died as u64);
-        add(&figures.dead_letters, died as u64);
-        add(&figures.dead_letters_full, unburied.len() as u64);
-        for death in settlement.dead.iter().filter(|death| !unburied.contains(&death.place)) {
+        add(&figures.dead_lettered, buried.len() as u64);
+        add(&figures.dead_letters, buried.len() as u64);
+        for death in buried {
             log::died(&self.shared.name, death.cause, death.tries);
             let fate = || Fate::DeadLettered { error: death.error.clone() };
             self.shared.tickets.resolve(death.place, fate);
@@ -255,20 +293,70 @@ impl Books {
             add(&figures.store_faults, 1);
         }
         self.measure();
+        if !settlement.dead.is_empty() {
+            self.measure_dead();
+        }
         Ok(unburied)
     }
 
-    /// Puts a copy among the dead letters, on the disk.
-    fn bury(&mut self, death: &Death) -> Result<(), Fault> {
-        let Some(mut row) = self.items.get(death.place)? else {
-            return Ok(());
+    /// How often each was tried is for the next opening; what is going on has it in memory. So nothing waits for this to succeed.
+    fn note_tries(&mut self, settlement: &Settlement, stay: &[&Death]) {
+        let tried = settlement.tried.iter().copied();
+        let tried: Vec<_> = tried.chain(stay.iter().map(|death| (death.place, death.tries))).collect();
+        if tried.is_empty() {
+            return;
+        }
+        let noted = self.items.write(false, |items| {
+            tried.iter().try_for_each(|(place, tries)| items.set_tries(*place, *tries))
+        });
+        match noted {
+            Ok(()) => self.dirty = true,
+            Err(fault) => self.shared.fault(fault),
+        }
+    }
+
+    /// Returns the places of those who are not among the dead letters. What is wrong with that file keeps nobody else from going on.
+    fn bury_all(&mut self, deaths: &[Death]) -> Vec<i64> {
+        let buried = self.bury(deaths);
+        let one_by_one = match buried {
+            Ok(()) => return Vec::new(),
+            // Some may find room, or be readable.
+            Err(Fault::DiskFull | Fault::Corrupt) => deaths.len() > 1,
+            Err(_) => false,
         };
-        row.tries = death.tries;
-        let grave = Grave { cause: death.cause, died: epoch_millis(&self.clock), error: death.error.clone() };
+        let mut unburied = Vec::new();
+        for death in deaths {
+            let again = if one_by_one { self.bury(std::slice::from_ref(death)) } else { buried };
+            match again {
+                Ok(()) => continue,
+                Err(Fault::DiskFull) => add(&self.shared.figures.dead_letters_full, 1),
+                Err(fault) => self.shared.fault(fault),
+            }
+            unburied.push(death.place);
+        }
+        unburied
+    }
+
+    /// Puts copies among the dead letters, on the disk.
+    fn bury(&mut self, deaths: &[Death]) -> Result<(), Fault> {
+        let died = epoch_millis(&self.clock);
+        let mut rows = Vec::new();
+        for death in deaths {
+            // One that is gone was buried before.
+            if let Some(mut row) = self.items.get(death.place)? {
+                row.tries = death.tries;
+                rows.push((row, Grave { cause: death.cause, died, error: death.error.clone() }));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.dead.write(true, |dead| {
-            // From an earlier time, when the rest of it failed.
-            dead.delete(row.place)?;
-            dead.insert(&row, Some(&grave))
+            rows.iter().try_for_each(|(row, grave)| {
+                // From an earlier time, when the rest of it failed.
+                dead.delete_item(row.place, row.id)?;
+                dead.insert(row, Some(grave))
+            })
         })
     }
 
@@ -276,13 +364,26 @@ impl Books {
         self.items.after(place, rows, bytes)
     }
 
-    pub(crate) fn get(&self, places: &[i64]) -> Result<Vec<Row>, Fault> {
-        let rows = places.iter().map(|place| self.items.get(*place));
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    /// The rows at these places, in their order, until they have so many bytes; one at least.
+    pub(crate) fn get(&self, places: &[i64], bytes: usize) -> Result<Vec<Option<Row>>, Fault> {
+        let (mut rows, mut total) = (Vec::new(), 0_usize);
+        for place in places {
+            if total >= bytes {
+                break;
+            }
+            let row = self.items.get(*place)?;
+            total = total.saturating_add(row.as_ref().map_or(0, Row::bytes));
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
-    pub(crate) fn of_key(&self, key: &str, from: i64, to: i64) -> Result<(Option<Row>, Option<i64>), Fault> {
+    pub(crate) fn of_key(&self, key: &str, from: i64, to: i64) -> Result<(Option<i64>, Option<i64>), Fault> {
         self.items.of_key(key, from, to)
+    }
+
+    pub(crate) fn newest_of(&self, key: &str) -> Result<Option<Row>, Fault> {
+        self.items.newest_of(key)
     }
 
     pub(crate) fn dead_letters(
@@ -291,7 +392,8 @@ impl Books {
         most: usize,
     ) -> Result<Vec<(Row, Grave)>, Fault> {
         let place = match after {
-            Some(id) => self.dead.find(id)?.unwrap_or(i64::MAX),
+            // One that is gone meanwhile stood where it was accepted, or behind.
+            Some(id) => self.dead.find(id)?.unwrap_or(id.seq().cast_signed()),
             None => i64::MIN,
         };
         self.dead.graves(place, most)
@@ -306,12 +408,17 @@ impl Books {
         let old = std::mem::replace(&mut row.place, self.next);
         self.next = self.next.saturating_add(1);
         row.tries = 0;
-        // In the queue before it leaves the dead letters; both on the disk.
         let bound = self.items.bound();
         if self.items.bytes().map_or(0, |(used, _)| used) + Store::estimate(&row) > bound {
             return Err(Refusal::Full { bound });
         }
-        self.items.write(true, |items| items.insert(&row, None)).map_err(|fault| self.refusal(fault))?;
+        // In the queue before it leaves the dead letters; each on the disk. The mark tells the next opening where to look.
+        self.dead.write(true, |dead| dead.set_moved(old, Some(row.place))).map_err(Refusal::Store)?;
+        let stored = self.items.write(true, |items| items.insert(&row, None));
+        if let Err(fault) = stored {
+            let _ = self.dead.write(false, |dead| dead.set_moved(old, None));
+            return Err(self.refusal(fault, Store::estimate(&row)));
+        }
         let removed = self.dead.write(true, |dead| dead.delete(old)).map_err(Refusal::Store);
         if let Err(error) = removed {
             let _ = self.items.write(false, |items| items.delete(row.place));
@@ -325,6 +432,7 @@ impl Books {
         figures.last.fetch_max(row.place, Ordering::Release);
         self.tell_news();
         self.measure();
+        self.measure_dead();
         Ok(Some(ticket))
     }
 
@@ -337,7 +445,7 @@ impl Books {
             less(&self.shared.figures.dead_letters, 1);
         }
         self.dead.shrink()?;
-        self.measure();
+        self.measure_dead();
         Ok(dropped)
     }
 
@@ -350,26 +458,32 @@ impl Books {
         Ok(())
     }
 
+    /// The same, for nobody who asked.
+    pub(crate) fn sync_by_itself(&mut self) {
+        if let Err(fault) = self.sync() {
+            self.shared.fault(fault);
+            // At the end of another interval, again.
+            self.dirty = true;
+        }
+    }
+
     fn measure(&self) {
         let figures = &self.shared.figures;
-        if let (Ok((used, file)), Ok((dead, _))) = (self.items.bytes(), self.dead.bytes()) {
+        if let Ok((used, file)) = self.items.bytes() {
             set(&figures.used_bytes, used);
             set(&figures.file_bytes, file);
-            set(&figures.dead_bytes, dead);
+        }
+    }
+
+    fn measure_dead(&self) {
+        if let Ok((dead, _)) = self.dead.bytes() {
+            set(&self.shared.figures.dead_bytes, dead);
         }
     }
 
     pub(crate) fn close(self) -> Result<(), Fault> {
         let (items, dead) = (self.items.close(), self.dead.close());
-        self.shared.tickets.resolve_all();
         items.and(dead)
-    }
-}
-
-/// New files are safe only when their directory is on the disk too. Where directories cannot be synced it is not needed.
-fn sync_dir(dir: &Path) {
-    for dir in [Some(dir), dir.parent()].into_iter().flatten() {
-        let _ = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
     }
 }
 

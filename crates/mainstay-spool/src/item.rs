@@ -17,6 +17,23 @@ pub struct Item<T> {
     pub(crate) value: T,
 }
 
+/// An item in the queue, as it is seen by whoever looks.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Queued<T> {
+    /// Who it is.
+    pub id: ItemId,
+    /// Its order key, if it has one.
+    pub key: Option<Arc<str>>,
+    /// How often it was tried, as far as the file tells.
+    pub tries: u32,
+    /// When it was accepted, by the wall clock.
+    pub accepted: SystemTime,
+    /// The item, if this program can read it.
+    pub item: Option<T>,
+    pub(crate) place: i64,
+}
+
 // === impl ItemId ===
 
 impl ItemId {

@@ -34,6 +34,7 @@
 //! - What is promised when: [`FsyncPolicy`]; [`Spool::in_memory`] promises nothing across a crash.
 //! - Who takes the items: [`Sink`], with an [`Outcome`] for each; a [`Breaker`](mainstay_breaker::Breaker) around it, if you like.
 //! - What becomes of an item: its [`Ticket`] is a future of its [`Fate`].
+//! - What is queued: [`Spool::queued`], and [`Spool::newest_of`] an order key, to read what one has written.
 //! - What could not be delivered: [`Spool::dead_letters`], to look at, to [requeue](Spool::requeue), to
 //!   [drop](Spool::drop_dead_letter).
 //! - How it is: [`Spool::stats`], and [`Spool::findings`] about files that were not sound.
@@ -65,7 +66,7 @@ pub use dead::{DeadLetter, DeathCause};
 pub use error::{Fault, OpenError, PushError, Refusal};
 pub use figures::SpoolStats;
 pub use finding::{Finding, FindingKind};
-pub use item::{Item, ItemId};
+pub use item::{Item, ItemId, Queued};
 pub use mainstay_core::{Clock, ConfigError, ManualClock, NoRuntime, OpenFor};
 pub use outcome::Outcome;
 pub use settings::{FsyncPolicy, SpoolSettings};

@@ -149,8 +149,9 @@ impl SpoolSettings {
         self
     }
 
-    /// How much of the backlog is read into memory: items, 1 to 1,000,000, and bytes, at least 1. Default 10,000 and 32 MiB. Ten times
-    /// as many items may wait for a next try beside it, with nothing in memory but their place and key.
+    /// How much of the backlog is in memory, with what is under way: items, 1 to 1,000,000, and bytes, at least 1; one item always is.
+    /// Default 10,000 and 32 MiB. Ten times as many items may wait for their next try beside it, with nothing in memory but their place and
+    /// key; when they do, nothing new is read until some of them are delivered or dead.
     pub fn window(mut self, items: usize, bytes: usize) -> Self {
         (self.window, self.window_bytes) = (items, bytes);
         self

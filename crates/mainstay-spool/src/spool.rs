@@ -17,10 +17,11 @@ use crate::books::{Books, Push, Shared, wall};
 use crate::clerk::Clerk;
 use crate::dispatch::{Dispatch, Phase, sync_every};
 use crate::figures::{Figures, add};
+use crate::row::Row;
 use crate::ticket::Tickets;
 use crate::{
-    DeadLetter, Fault, Finding, FsyncPolicy, ItemId, OpenError, PushError, Refusal, Sink, SpoolSettings,
-    SpoolStats, Ticket, log,
+    DeadLetter, Fault, Finding, FsyncPolicy, ItemId, OpenError, PushError, Queued, Refusal, Sink,
+    SpoolSettings, SpoolStats, Ticket, log,
 };
 
 /// A queue on disk between a program and a [`Sink`]. Cheap to clone; all clones share one queue.
@@ -39,8 +40,15 @@ struct Inner {
     findings: Vec<Finding>,
     phase: watch::Sender<Phase>,
     closed: AtomicBool,
+    runtime: Handle,
     dispatch: Mutex<Option<JoinHandle<()>>>,
-    drained: tokio::sync::Mutex<Option<Drained>>,
+    drained: watch::Sender<Option<Drained>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.phase.send_replace(Phase::Halted);
+    }
 }
 
 /// How a spool was shut down.
@@ -49,7 +57,8 @@ struct Inner {
 pub struct Drained {
     /// How many items are not delivered. They are on disk, unless the spool is in memory only.
     pub left: u64,
-    /// What was wrong with the files at the end, if anything was. What was accepted is as safe as the policy promised.
+    /// What was wrong with the files at the end, if anything was; [`Fault::Io`] also if they could not be closed in time. What was accepted
+    /// is as safe as the policy promised.
     pub fault: Option<Fault>,
 }
 
@@ -103,8 +112,8 @@ where
         }
         let dispatch = Dispatch::new(settings.clone(), sink, clerk.clone(), shared.clone(), follows);
         let dispatch = Mutex::new(Some(runtime.spawn(dispatch.run())));
-        let (closed, drained) = (AtomicBool::new(false), tokio::sync::Mutex::new(None));
-        let inner = Inner { settings, clerk, shared, findings, phase, closed, dispatch, drained };
+        let (closed, drained) = (AtomicBool::new(false), watch::Sender::new(None));
+        let inner = Inner { settings, clerk, shared, findings, phase, closed, runtime, dispatch, drained };
         Ok(Self { inner: Arc::new(inner), items: PhantomData })
     }
 
@@ -206,6 +215,43 @@ where
     }
 }
 
+impl<T: DeserializeOwned> Spool<T> {
+    /// What is queued: not delivered, and no dead letter. Oldest first, behind a given one or from the first, at most so many; fewer if they
+    /// are large. Empty when there are no more.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file. [`Fault::Other`] after the shutdown.
+    pub async fn queued(&self, after: Option<&Queued<T>>, most: usize) -> Result<Vec<Queued<T>>, Fault> {
+        let (place, bytes) = (after.map_or(i64::MIN, |after| after.place), self.inner.settings.window_bytes);
+        let found = self.inner.clerk.ask(move |books| books.after(place, most, bytes)).await;
+        Ok(found.ok_or(Fault::Other)??.into_iter().map(|row| self.as_queued(row)).collect())
+    }
+
+    /// The item of this order key that was accepted last, if it is not delivered. For programs that read what they have written, also
+    /// while it is on its way, and after a restart.
+    ///
+    /// # Errors
+    ///
+    /// As for [`queued`](Self::queued).
+    pub async fn newest_of(&self, key: &str) -> Result<Option<Queued<T>>, Fault> {
+        let key = key.to_owned();
+        let found = self.inner.clerk.ask(move |books| books.newest_of(&key)).await;
+        Ok(found.ok_or(Fault::Other)??.map(|row| self.as_queued(row)))
+    }
+
+    fn as_queued(&self, row: Row) -> Queued<T> {
+        Queued {
+            id: row.id,
+            tries: row.tries,
+            accepted: wall(row.accepted),
+            item: row.decode(self.inner.settings.item_version).ok(),
+            key: row.key,
+            place: row.place,
+        }
+    }
+}
+
 impl<T> Spool<T> {
     /// Puts a dead letter back at the end of the queue, with the same id and no tries. `None` if there is none with this id.
     ///
@@ -249,38 +295,68 @@ impl<T> Spool<T> {
     }
 
     /// Shuts the spool down: nothing more is accepted, what is queued is delivered, and the files are closed. After `within` it stops
-    /// where it is; a sink that hangs is left behind. What is left stays on disk. Whoever calls it again gets the same answer.
+    /// where it is; what is left stays on disk. A delivery that is under way then is cut off; a sink that blocks its thread is left behind. A disk
+    /// that hangs is left behind a second later.
+    ///
+    /// If the future is dropped the shutdown goes on. Whoever calls it again waits for the same end, until the earlier of the deadlines.
     pub async fn drain(&self, within: Duration) -> Drained {
         let inner = &self.inner;
         let clock: &Clock = &inner.settings.clock;
         let deadline = clock.now().saturating_add(within);
         inner.closed.store(true, Ordering::Release);
-        let mut drained = inner.drained.lock().await;
-        if let Some(drained) = *drained {
+        let mut drained = inner.drained.subscribe();
+        self.begin_to_end();
+        let ended = async move { drained.wait_for(Option::is_some).await.ok().and_then(|drained| *drained) };
+        let mut ended = std::pin::pin!(ended);
+        let in_time = tokio::select! {
+            biased;
+            ended = &mut ended => ended,
+            () = clock.sleep_until(deadline) => None,
+        };
+        if let Some(drained) = in_time {
             return drained;
         }
-        // What was sent before the door was shut is on the log when this answers.
-        let _ = inner.clerk.ask(|_| ()).await;
-        inner.phase.send_replace(Phase::Draining);
-        let dispatch = inner.dispatch.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut dispatch) = dispatch {
-            let done = tokio::select! {
-                biased;
-                _ = &mut dispatch => true,
-                () = clock.sleep_until(deadline) => false,
-            };
-            inner.phase.send_replace(Phase::Halted);
-            if !done {
-                let _ = dispatch.await;
-            }
-        }
         inner.phase.send_replace(Phase::Halted);
-        let fault = inner.clerk.close().await.err();
-        let left = inner.shared.figures.stats().backlog;
-        log::drained(&inner.shared.name, left);
-        *drained.insert(Drained { left, fault })
+        // In real time: the disk knows no other.
+        let clock = Clock::monotonic();
+        let late = tokio::select! {
+            biased;
+            ended = ended => ended,
+            () = clock.sleep_until(clock.now().saturating_add(CLOSING)) => None,
+        };
+        late.unwrap_or_else(|| Drained { left: inner.shared.figures.stats().backlog, fault: Some(Fault::Io) })
+    }
+
+    /// Delivers what is left, or what can be until somebody halts it, and closes the files. Only the first call begins anything.
+    fn begin_to_end(&self) {
+        let inner = &self.inner;
+        let Some(dispatch) = inner.dispatch.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        let (clerk, shared) = (inner.clerk.clone(), inner.shared.clone());
+        let (phase, drained) = (inner.phase.clone(), inner.drained.clone());
+        let end = async move {
+            // What was pushed before the door was shut is in the queue then.
+            clerk.catch_up().await;
+            phase.send_if_modified(|phase| {
+                let runs = *phase == Phase::Running;
+                *phase = if runs { Phase::Draining } else { *phase };
+                runs
+            });
+            let _ = dispatch.await;
+            phase.send_replace(Phase::Halted);
+            let fault = clerk.close().await.err();
+            let left = shared.figures.stats().backlog;
+            log::drained(&shared.name, left);
+            drained.send_replace(Some(Drained { left, fault }));
+        };
+        // The spool's own runtime may have ended, and the deliveries with it.
+        Handle::try_current().unwrap_or_else(|_| inner.runtime.clone()).spawn(end);
     }
 }
+
+/// How long the files may take to be closed.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Blocks the thread until the answer is there, also within a runtime.
 fn wait<R>(mut answer: oneshot::Receiver<R>) -> Option<R> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Item;
 
-/// The part of the queue that is in memory.
+/// The part of the queue that is in memory, with what is under way.
 ///
 /// Of each order key at most one item is here: ready, under way, or waiting for its next try. What stands behind it stays on
 /// the log, and all that is kept of it is the place of the first. So a failing item holds back its key and nothing else, and however
@@ -12,8 +12,10 @@ use crate::Item;
 pub(crate) struct Window<T> {
     /// By turn and place: what was accepted first goes first.
     ready: BTreeMap<(i64, i64), Ready<T>>,
+    /// Those that are ready or under way, and their bytes.
+    items: usize,
     bytes: usize,
-    waiting: BTreeMap<(Duration, i64), Waiting>,
+    waiting: BTreeMap<(Duration, i64), Entry>,
     /// The keys that have an item here, and the place of the first one behind it, if there is one.
     keys: HashMap<Arc<str>, Option<i64>>,
     /// Everything up to here was looked at.
@@ -29,8 +31,17 @@ pub(crate) struct Entry {
     pub(crate) key: Option<Arc<str>>,
     /// Tries that failed.
     pub(crate) tries: u32,
+    /// What it takes of the window while it is in memory.
+    pub(crate) bytes: usize,
     /// How it is to be tried.
     pub(crate) mark: Mark,
+}
+
+impl Entry {
+    /// What stands behind an item of its key that is gone.
+    pub(crate) fn untried(place: i64, key: Arc<str>) -> Self {
+        Self { place, key: Some(key), tries: 0, bytes: 0, mark: Mark::default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,11 +57,8 @@ pub(crate) struct Mark {
 pub(crate) struct Ready<T> {
     pub(crate) item: Item<T>,
     pub(crate) entry: Entry,
-    pub(crate) bytes: usize,
     pub(crate) since: Duration,
 }
-
-pub(crate) type Waiting = Entry;
 
 /// How many times the window's items may wait for their next try.
 const WAITING: usize = 10;
@@ -59,6 +67,7 @@ impl<T> Window<T> {
     pub(crate) fn new(most: usize, most_bytes: usize) -> Self {
         Self {
             ready: BTreeMap::new(),
+            items: 0,
             bytes: 0,
             waiting: BTreeMap::new(),
             keys: HashMap::new(),
@@ -70,7 +79,7 @@ impl<T> Window<T> {
 
     /// How many items more may be in memory, and how many bytes.
     pub(crate) fn room(&self) -> Option<(usize, usize)> {
-        let items = self.most.saturating_sub(self.ready.len());
+        let items = self.most.saturating_sub(self.items);
         let bytes = self.most_bytes.saturating_sub(self.bytes);
         (items > 0 && bytes > 0).then_some((items, bytes))
     }
@@ -116,17 +125,24 @@ impl<T> Window<T> {
     }
 
     pub(crate) fn add(&mut self, ready: Ready<T>) {
-        self.bytes += ready.bytes;
+        self.items += 1;
+        self.bytes += ready.entry.bytes;
         // One that failed has had its turn: it goes behind what was read meanwhile, lest failing items keep the others away.
         let turn = if ready.entry.mark.failed { self.cursor.saturating_add(1) } else { ready.entry.place };
         self.ready.insert((turn, ready.entry.place), ready);
+    }
+
+    /// An item that was under way is in memory no longer.
+    pub(crate) fn landed(&mut self, entry: &Entry) {
+        self.items = self.items.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
     }
 
     pub(crate) fn wait(&mut self, due: Duration, entry: Entry) {
         self.waiting.insert((due, entry.place), entry);
     }
 
-    /// Takes out those that are due, oldest first, at most so many.
+    /// Takes out those that are due, the longest due first, at most so many.
     pub(crate) fn due(&mut self, now: Duration, most: usize) -> Vec<Entry> {
         let mut due = Vec::new();
         while due.len() < most {
@@ -165,13 +181,15 @@ impl<T> Window<T> {
                 _ => break,
             }
         }
-        let bytes = taken.iter().map(|ready| ready.bytes).sum();
-        self.bytes = self.bytes.saturating_sub(bytes);
         taken
     }
 
     pub(crate) fn ready(&self) -> usize {
         self.ready.len()
+    }
+
+    pub(crate) fn in_memory(&self) -> usize {
+        self.items
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mainstay_breaker::{Breaker, Trip};
 use mainstay_spool::{
     Clock, DeathCause, Fate, Item, OpenError, OpenFor, Outcome, Refusal, Sink, Spool, SpoolSettings,
 };
@@ -139,34 +138,6 @@ async fn a_poison_item_holds_back_only_its_key_and_is_a_dead_letter_after_its_tr
     let stats = spool.stats();
     assert_eq!((stats.delivered, stats.dead_lettered, stats.requeued, stats.backlog), (40, 1, 1, 0));
     assert_eq!(stats.failed_tries, 4);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_item_that_fails_again_and_again_opens_no_breaker_and_several_that_fail_together_do() {
-    let ledger = Ledger::answering(|item| match item.value() {
-        3 => Outcome::retry("cannot take a 3"),
-        100.. => Outcome::retry("cannot take anything"),
-        _ => Outcome::Done,
-    });
-    let breaker = Breaker::builder("sink")
-        .trip(Trip::consecutive_failures(2))
-        .open_for(OpenFor::fixed(SECOND))
-        .clock(Clock::tokio())
-        .build()
-        .unwrap();
-    let settings = settings().tries(5).breaker(breaker.clone());
-    let spool = Spool::in_memory(settings, ledger).unwrap();
-    let error = "cannot take a 3".to_owned();
-    assert_eq!(spool.push(3).await.unwrap().await, Fate::DeadLettered { error });
-    assert!(breaker.snapshot().last_trip.is_none());
-
-    for value in 100..110 {
-        drop(spool.push(value).await.unwrap());
-    }
-    while spool.stats().dead_letters < 11 {
-        tokio::time::sleep(SECOND).await;
-    }
-    assert!(breaker.snapshot().last_trip.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,7 +84,8 @@ async fn with_an_interval_only_the_newest_items_go_with_the_power_and_none_that_
         let disk = Disk::register(&name);
         let (clock, time) = Clock::manual();
         let dir = tempfile::tempdir().unwrap();
-        let settings = settings().vfs(&name).fsync(FsyncPolicy::Interval(SECOND)).clock(clock.clone());
+        let settings =
+            settings().vfs(&name).fsync(FsyncPolicy::Interval(3_600 * SECOND)).clock(clock.clone());
         let down = Ledger::answering(|_| Outcome::unavailable_for(3_600 * SECOND, "down"));
         let spool = Spool::open(dir.path(), settings, down).unwrap();
         for value in 0..30 {
@@ -93,7 +94,7 @@ async fn with_an_interval_only_the_newest_items_go_with_the_power_and_none_that_
         // The interval ends, and with it the time in which these may be lost.
         let before = disk.syncs();
         while disk.syncs() == before {
-            time.advance(SECOND);
+            time.advance(3_600 * SECOND);
             tokio::task::yield_now().await;
         }
         // The clerk answers after the sync.
@@ -155,9 +156,74 @@ async fn a_disk_that_does_not_sync_makes_push_an_error_and_is_used_again_when_it
     let ledger = Ledger::new();
     let spool = Spool::open(dir.path(), settings().vfs("unsynced"), ledger.clone()).unwrap();
     assert_eq!(spool.push(1).await.unwrap().await, Fate::Delivered);
-    disk.fail_to_sync(true);
+    disk.fail_to_sync(Some("items.db"));
     assert_eq!(spool.push(2).await.unwrap_err().refusal(), Refusal::Store(Fault::Io));
-    disk.fail_to_sync(false);
+    disk.fail_to_sync(None);
     assert_eq!(spool.push(3).await.unwrap().await, Fate::Delivered);
     assert_eq!(ledger.values(), [1, 3]);
+}
+
+#[tokio::test]
+async fn a_file_of_dead_letters_that_fails_holds_back_nobody_but_the_dead() {
+    let disk = Disk::register("dead-fails");
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::answering(|item| match item.value() {
+        0 => Outcome::poison("never"),
+        _ => Outcome::Done,
+    });
+    let spool = Spool::open(dir.path(), settings().vfs("dead-fails"), ledger).unwrap();
+    disk.fail_to_sync(Some("dead.db"));
+    let dead = spool.push_with("dead", 0).await.unwrap();
+    while spool.stats().store_faults == 0 {
+        tokio::task::yield_now().await;
+    }
+    for value in 1..10 {
+        assert_eq!(spool.push(value).await.unwrap().await, Fate::Delivered);
+    }
+    assert_eq!(spool.stats().dead_letters, 0);
+    disk.fail_to_sync(None);
+    assert_eq!(dead.await, Fate::DeadLettered { error: "never".into() });
+}
+
+#[tokio::test]
+async fn those_who_die_together_are_synced_together() {
+    let disk = Disk::register("burials");
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings().vfs("burials").batch(100).linger(3_600 * SECOND);
+    let spool = Spool::open(dir.path(), settings, Ledger::answering(|_| Outcome::poison("never"))).unwrap();
+    for value in 0..99 {
+        drop(spool.push(value).await.unwrap());
+    }
+    let before = disk.syncs();
+    spool.push(99).await.unwrap().await;
+    assert!(disk.syncs() <= before + 4, "{} syncs", disk.syncs() - before);
+    assert_eq!(spool.stats().dead_letters, 100);
+}
+
+#[test]
+fn an_interval_is_kept_also_when_the_runtime_has_ended() {
+    let disk = Disk::register("no-runtime");
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let interval = Duration::from_millis(20);
+    let settings = settings().vfs("no-runtime").fsync(FsyncPolicy::Interval(interval));
+    let down = Ledger::answering(|_| Outcome::unavailable_for(3_600 * SECOND, "down"));
+    let spool = runtime.block_on(async { Spool::open(dir.path(), settings, down).unwrap() });
+    runtime.shutdown_timeout(SECOND);
+    let before = disk.syncs();
+    drop(spool.push_blocking(None, 1).unwrap());
+    while disk.syncs() == before {
+        std::thread::yield_now();
+    }
+    let left = tempfile::tempdir().unwrap();
+    disk.lose_power(1, left.path());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let ledger = Ledger::new();
+        let _spool =
+            Spool::open(left.path(), SpoolSettings::new().linger(Duration::ZERO), ledger.clone()).unwrap();
+        ledger.has(1).await;
+        // One that was opened in a runtime that has ended can be shut down in another.
+        assert_eq!(spool.drain(SECOND).await.left, 1);
+    });
 }

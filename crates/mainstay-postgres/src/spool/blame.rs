@@ -13,7 +13,7 @@ pub enum Blame {
     /// An item's, which will never be written. The batch is halved until that item is alone; then it is poison.
     Item,
     /// Nobody's for ever: it may succeed another time. The batch is halved in the same way; an item that fails alone is tried again,
-    /// which counts as one of its tries.
+    /// which counts as one of its tries, unless all of a batch of several fail so: then it is as with [`Server`](Self::Server).
     Moment,
     /// Not an item's. Nothing of the batch is written now, and no tries are used up.
     Server,

@@ -17,8 +17,14 @@ pub(super) struct Failure {
     after: Option<Duration>,
     /// Other calls probe the server just now.
     probing: bool,
+    /// The writer said so, of an item, and not the database.
+    by_writer: bool,
     error: String,
 }
+
+/// So many items that the database cannot take now may have a lock each in their way. More than that, and nothing that it can take, is the
+/// server's matter: a table that somebody has locked.
+const FEW: usize = 3;
 
 /// How often a part asks again while others probe the server, at most, and how long it waits in between, unless the breaker's state
 /// changes before.
@@ -42,6 +48,7 @@ where
 {
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut parts = vec![rows];
+    let (mut blocked, mut put_off) = (0, 0);
     while let Some(part) = parts.pop() {
         if part.is_empty() {
             continue;
@@ -53,12 +60,28 @@ where
                 outcomes.resize(rows.len(), failure.outcome());
                 break;
             }
-            Err(failure) if part.len() == 1 => outcomes.push(failure.outcome()),
+            Err(failure) if part.len() == 1 => {
+                blocked += usize::from(failure.is_blocked());
+                outcomes.push(failure.outcome());
+            }
+            // Each takes as long as the server waits for a lock: nobody else is looked for.
+            Err(failure) if blocked >= FEW && failure.is_blocked() => {
+                put_off += part.len();
+                outcomes.extend(part.iter().map(|_| failure.unavailable()));
+            }
             Err(_) => {
                 let (left, right) = part.split_at(part.len() / 2);
                 parts.extend([right, left]);
             }
         }
+    }
+    if rows.len() > 1 && blocked + put_off == rows.len() {
+        // Or an hour of it would make dead letters of the whole backlog.
+        outcomes.iter_mut().for_each(|outcome| {
+            if let Outcome::Retry { after, error } = outcome {
+                *outcome = Outcome::Unavailable { after: *after, error: std::mem::take(error) };
+            }
+        });
     }
     outcomes
 }
@@ -90,6 +113,15 @@ where
 // === impl Failure ===
 
 impl Failure {
+    /// A lock, a time-out: whatever it is, the database had nothing against the items.
+    fn is_blocked(&self) -> bool {
+        self.blame == Blame::Moment && !self.by_writer
+    }
+
+    fn unavailable(&self) -> Outcome {
+        Outcome::Unavailable { after: self.after, error: self.error.clone() }
+    }
+
     fn outcome(self) -> Outcome {
         let Self { blame, after, error, .. } = self;
         match blame {
@@ -116,7 +148,7 @@ impl Judge {
         let probing = rejected.is_some_and(|rejected| rejected.reason() == RejectReason::ProbesBusy);
         // While others probe it is only known when they must have ended, and most end long before.
         let after = rejected.filter(|_| !probing).and_then(|rejected| rejected.retry_after());
-        Failure { blame, after, probing, error: (self.describe)(error) }
+        Failure { blame, after, probing, by_writer: false, error: (self.describe)(error) }
     }
 
     pub(super) fn write_failure(self, error: WriteError) -> Failure {
@@ -125,11 +157,11 @@ impl Judge {
             WriteError::Poison(error) => (Blame::Item, error),
             WriteError::Retry(error) => (Blame::Moment, error),
         };
-        Failure { blame, after: None, probing: false, error }
+        Failure { blame, after: None, probing: false, by_writer: true, error }
     }
 
     pub(super) fn lost_transaction() -> Failure {
         let error = "the writer ended the transaction that was to be committed".to_owned();
-        Failure { blame: Blame::Moment, after: None, probing: false, error }
+        Failure { blame: Blame::Moment, after: None, probing: false, by_writer: true, error }
     }
 }

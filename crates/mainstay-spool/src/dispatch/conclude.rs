@@ -7,34 +7,46 @@ use serde::de::DeserializeOwned;
 
 use super::Dispatch;
 use crate::books::Death;
-use crate::deliver::{Answer, Delivered};
+use crate::deliver::{Answer, Delivered, is_at_fault};
 use crate::figures::add;
-use crate::window::{Entry, Mark};
-use crate::{DeathCause, Fate, Outcome, Sink, log};
+use crate::window::{Entry, Mark, Ready};
+use crate::{DeathCause, Fate, Item, Outcome, Sink, log};
+
+/// As much as is kept of an error.
+const MOST_ERROR_BYTES: usize = 4_096;
 
 impl<T, S> Dispatch<T, S>
 where
     T: DeserializeOwned + Send + Sync + 'static,
     S: Sink<T>,
 {
-    pub(super) fn conclude(&mut self, ended: Result<Delivered, tokio::task::JoinError>) {
+    pub(super) fn conclude(&mut self, ended: Result<Delivered<T>, tokio::task::JoinError>) {
         // The task itself has nothing in it that panics, and nobody aborts it.
-        let Ok(Delivered { entries, answer }) = ended else {
+        let Ok(Delivered { entries, answer, begun }) = ended else {
             return;
         };
+        entries.iter().for_each(|entry| self.window.landed(entry));
+        self.rejection.ended();
         match answer {
-            Answer::Outcomes(outcomes) => self.conclude_each(entries, outcomes),
-            Answer::Panicked => self.conclude_failure(entries, true),
-            Answer::TimedOut => self.conclude_failure(entries, false),
+            Answer::Outcomes(outcomes, left) => self.conclude_each(entries, outcomes, left, begun),
+            Answer::Panicked => self.conclude_failure(entries, begun, true),
+            Answer::TimedOut => self.conclude_failure(entries, begun, false),
         }
     }
 
-    fn conclude_each(&mut self, entries: Vec<Entry>, outcomes: Vec<Outcome>) {
-        let mut outcomes = outcomes.into_iter();
+    fn conclude_each(
+        &mut self,
+        entries: Vec<Entry>,
+        outcomes: Vec<Outcome>,
+        left: Vec<Option<Item<T>>>,
+        begun: Duration,
+    ) {
+        let (mut outcomes, mut left) = (outcomes.into_iter(), left.into_iter());
         let (mut unavailable, mut pause, mut works) = (Vec::new(), None, false);
         for mut entry in entries {
             entry.mark.alone = false;
             let outcome = outcomes.next().unwrap_or_else(|| Outcome::retry("the sink gave no outcome"));
+            let item = left.next().flatten();
             works |= !matches!(outcome, Outcome::Unavailable { .. });
             match outcome {
                 Outcome::Done => {
@@ -50,30 +62,33 @@ where
                 Outcome::Retry { after, error } => self.failed(entry, after, error),
                 Outcome::Unavailable { after, .. } => {
                     pause = pause.max(after);
-                    unavailable.push(entry);
+                    unavailable.push((entry, item));
                 }
             }
         }
         if works {
             // What was thought of the sink before is over.
-            self.failures = 0;
-            self.paused_until = self.paused_until.min(self.now());
+            self.outage.ends(self.now());
         }
         if !unavailable.is_empty() {
-            self.leave_alone(pause);
-            // Not in front of what is older: they are read again, in their order.
-            let now = self.now();
-            unavailable.into_iter().for_each(|entry| self.window.wait(now, entry));
+            self.leave_alone(begun, pause);
+        }
+        let now = self.now();
+        for (entry, item) in unavailable {
+            match item {
+                // Where it was, in front of what is newer.
+                Some(item) => self.window.add(Ready { item, entry, since: now }),
+                None => self.window.wait(now, entry),
+            }
         }
     }
 
     /// A delivery that ended without an answer.
-    fn conclude_failure(&mut self, entries: Vec<Entry>, panicked: bool) {
+    fn conclude_failure(&mut self, entries: Vec<Entry>, begun: Duration, panicked: bool) {
         let delivered = self.shared.figures.delivered.load(Ordering::Relaxed);
         let alone = entries.len() == 1;
         for mut entry in entries {
-            // A time-out says little while the sink delivers nothing else either.
-            let counts = alone && (panicked || entry.mark.hung_at.is_some_and(|then| delivered > then));
+            let counts = alone && (panicked || is_at_fault(&entry, &self.shared));
             let hung_at = (!panicked).then_some(delivered);
             entry.mark = Mark { failed: alone, alone: true, hung_at };
             if counts {
@@ -85,7 +100,7 @@ where
             }
         }
         if !panicked || !alone {
-            self.leave_alone(None);
+            self.leave_alone(begun, None);
         }
     }
 
@@ -107,18 +122,17 @@ where
         self.settings.backoff.duration(tries, entry.place.cast_unsigned(), tries)
     }
 
-    pub(super) fn give_up(&mut self, entry: Entry, cause: DeathCause, error: String) {
+    pub(super) fn give_up(&mut self, entry: Entry, cause: DeathCause, mut error: String) {
+        // It is stored, and listed.
+        error.truncate(error.floor_char_boundary(MOST_ERROR_BYTES));
         let death = Death { place: entry.place, tries: entry.tries, cause, error };
         self.unsettled.dead.push(death);
         self.settling.insert(entry.place, entry);
     }
 
-    /// The sink cannot take anything now.
-    fn leave_alone(&mut self, after: Option<Duration>) {
-        let pause = self.settings.backoff.duration(self.failures, 0, self.failures);
-        let pause = pause.max(after.unwrap_or_default());
-        self.failures = self.failures.saturating_add(1);
-        self.paused_until = self.paused_until.max(self.now().saturating_add(pause));
+    /// The sink cannot take anything now, says a delivery that began at that time.
+    fn leave_alone(&mut self, begun: Duration, after: Option<Duration>) {
+        let pause = self.outage.goes_on(begun, self.now(), &self.settings.backoff, after);
         add(&self.shared.figures.failed_deliveries, 1);
         log::unavailable(&self.shared.name, pause);
     }

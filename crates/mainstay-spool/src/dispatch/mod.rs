@@ -1,22 +1,26 @@
 mod conclude;
+mod outage;
+mod rejection;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mainstay_core::{Clock, Sleep};
+use mainstay_core::{Clock, Sleep, StateSource, Watch};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::outage::Outage;
+use self::rejection::Rejection;
 use crate::books::{Settlement, Shared, wall};
 use crate::clerk::Clerk;
-use crate::deliver::{Delivered, deliver};
+use crate::deliver::{Delivered, Route, deliver};
 use crate::figures::set;
 use crate::row::Row;
 use crate::window::{Entry, Mark, Ready, Window};
-use crate::{Fault, Item, Sink, SpoolSettings};
+use crate::{DeathCause, Fault, Item, Sink, SpoolSettings};
 
 /// How far the spool's shutdown is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +34,16 @@ pub(crate) enum Phase {
 /// Takes items from the log to the sink.
 pub(crate) struct Dispatch<T, S> {
     settings: SpoolSettings,
-    sink: Arc<S>,
+    route: Arc<Route<S>>,
     clerk: Clerk,
     shared: Arc<Shared>,
     phase: watch::Receiver<Phase>,
     window: Window<T>,
-    deliveries: JoinSet<Delivered>,
-    /// The sink is left alone until then.
-    paused_until: Duration,
-    /// Deliveries since the last one that said something about its items.
-    failures: u32,
+    deliveries: JoinSet<Delivered<T>>,
+    outage: Outage,
+    rejection: Rejection,
+    /// Reports when the breaker is in another state.
+    breaker: Option<Watch>,
     /// What the log could not take yet.
     unsettled: Settlement,
     /// What was in it, by place.
@@ -52,9 +56,6 @@ pub(crate) struct Dispatch<T, S> {
 const READ: usize = 512;
 /// How long the log is left alone after it failed.
 const REST: Duration = Duration::from_secs(1);
-/// How long a rejection counts that does not say how long.
-const REJECTED: Duration = Duration::from_secs(1);
-
 /// The files are closed: there is nothing to do any more.
 struct Closed;
 
@@ -71,16 +72,20 @@ where
         phase: watch::Receiver<Phase>,
     ) -> Self {
         let window = Window::new(settings.window, settings.window_bytes);
+        let (clock, deadline) = (settings.clock.clone(), settings.deadline);
+        let route = Arc::new(Route { sink: Arc::new(sink), clock, deadline, shared: shared.clone() });
+        let breaker = settings.breaker.as_ref().map(StateSource::watch);
         Self {
             settings,
-            sink: Arc::new(sink),
+            route,
             clerk,
             shared,
             phase,
             window,
             deliveries: JoinSet::new(),
-            paused_until: Duration::ZERO,
-            failures: 0,
+            outage: Outage::default(),
+            rejection: Rejection::default(),
+            breaker,
             unsettled: Settlement::default(),
             settling: HashMap::new(),
             log_rests_until: Duration::ZERO,
@@ -108,13 +113,16 @@ where
             }
             self.recall().await?;
             self.settle().await?;
-            self.read().await?;
+            // A part of what is new: however fast it comes, it keeps nobody from delivering.
+            let more = self.read().await?;
             let next = self.launch();
             self.measure();
             if *self.phase.borrow() == Phase::Draining && self.is_empty() {
                 return Ok(());
             }
-            self.pause(next).await;
+            if !more {
+                self.pause(next).await;
+            }
         }
     }
 
@@ -145,57 +153,66 @@ where
 
     fn measure(&self) {
         let figures = &self.shared.figures;
-        set(&figures.in_memory, self.window.ready() as u64);
+        set(&figures.in_memory, self.window.in_memory() as u64);
         set(&figures.in_flight, self.deliveries.len() as u64);
         set(&figures.waiting, self.window.waiting() as u64);
     }
 
     // === from the log into the window ===
 
-    async fn read(&mut self) -> Result<(), Closed> {
-        while self.more_to_read() && !self.log_rests() {
-            let Some((rows, bytes)) = self.window.room_for_new() else {
-                break;
-            };
-            let cursor = self.window.cursor;
-            let read = self.clerk.ask(move |books| books.after(cursor, rows.min(READ), bytes)).await;
-            match read.ok_or(Closed)? {
-                Ok(rows) if rows.is_empty() => {
-                    // The last ones were delivered in an earlier life, or are gone.
-                    self.window.cursor = self.shared.figures.last.load(Ordering::Acquire).max(cursor);
-                    break;
-                }
-                Ok(rows) => rows.into_iter().filter(|row| row.place > cursor).for_each(|row| {
-                    self.window.cursor = row.place;
-                    if self.window.claim(row.key.as_ref(), row.place) {
-                        self.admit(row, Mark::default());
-                    }
-                }),
-                Err(fault) => self.rest(fault),
+    /// Reads a part of what is new. True if there is more of it.
+    async fn read(&mut self) -> Result<bool, Closed> {
+        let room = self.window.room_for_new().filter(|_| self.more_to_read() && !self.log_rests());
+        let Some((rows, bytes)) = room else {
+            return Ok(false);
+        };
+        let cursor = self.window.cursor;
+        let read = self.clerk.ask(move |books| books.after(cursor, rows.min(READ), bytes)).await;
+        match read.ok_or(Closed)? {
+            // The last ones were delivered in an earlier life, or are gone.
+            Ok(rows) if rows.is_empty() => {
+                self.window.cursor = self.shared.figures.last.load(Ordering::Acquire).max(cursor);
             }
-            self.settle().await?;
+            Ok(rows) => rows.into_iter().filter(|row| row.place > cursor).for_each(|row| {
+                self.window.cursor = row.place;
+                if self.window.claim(row.key.as_ref(), row.place) {
+                    self.admit(row, Mark::default());
+                }
+            }),
+            Err(fault) => self.rest(fault),
         }
-        Ok(())
+        Ok(self.more_to_read() && !self.log_rests() && self.window.room_for_new().is_some())
     }
 
     /// Brings back what waited for its next try.
     async fn recall(&mut self) -> Result<(), Closed> {
-        let room = self.window.room().filter(|_| !self.log_rests());
-        let due = room.map(|(items, _)| self.window.due(self.now(), items.min(READ))).unwrap_or_default();
+        let Some((items, bytes)) = self.window.room().filter(|_| !self.log_rests()) else {
+            return Ok(());
+        };
+        let due = self.window.due(self.now(), items.min(READ));
         if due.is_empty() {
             return Ok(());
         }
         let places: Vec<i64> = due.iter().map(|entry| entry.place).collect();
-        match self.clerk.ask(move |books| books.get(&places)).await.ok_or(Closed)? {
+        match self.clerk.ask(move |books| books.get(&places, bytes)).await.ok_or(Closed)? {
             Ok(rows) => {
-                let mut rows: HashMap<i64, Row> = rows.into_iter().map(|row| (row.place, row)).collect();
+                let mut rows = rows.into_iter();
                 for entry in due {
-                    match rows.remove(&entry.place) {
-                        Some(row) => self.admit(Row { tries: entry.tries, ..row }, entry.mark),
+                    match rows.next() {
+                        // The index that led here is damaged, or was.
+                        Some(Some(row)) if row.key != entry.key => {
+                            self.give_up(entry, DeathCause::Corrupt, DeathCause::Corrupt.text().to_owned());
+                        }
+                        Some(Some(row)) => {
+                            let tries = entry.tries.max(row.tries);
+                            self.admit(Row { tries, ..row }, entry.mark);
+                        }
                         // It is gone: only its key is still to be told.
-                        None => {
+                        Some(None) => {
                             self.settling.insert(entry.place, entry);
                         }
+                        // No more bytes: the next time.
+                        None => self.window.wait(self.now(), entry),
                     }
                 }
             }
@@ -209,7 +226,8 @@ where
 
     /// Puts an item whose key is claimed into the window, or gives it up if it cannot be read.
     fn admit(&mut self, row: Row, mark: Mark) {
-        let entry = Entry { place: row.place, key: row.key.clone(), tries: row.tries, mark };
+        let bytes = row.bytes();
+        let entry = Entry { place: row.place, key: row.key.clone(), tries: row.tries, bytes, mark };
         match row.decode(self.settings.item_version) {
             Ok(value) => {
                 let item = Item {
@@ -219,7 +237,7 @@ where
                     accepted: wall(row.accepted),
                     value,
                 };
-                self.window.add(Ready { item, entry, bytes: row.bytes(), since: self.now() });
+                self.window.add(Ready { item, entry, since: self.now() });
             }
             Err(cause) => self.give_up(entry, cause, cause.text().to_owned()),
         }
@@ -237,22 +255,22 @@ where
             let now = self.now();
             let drains = *self.phase.borrow() != Phase::Running;
             let linger = if drains { Duration::ZERO } else { self.settings.linger };
-            let due = self.window.batch_due(self.settings.batch, linger)?.max(self.paused_until);
+            let due = self.window.batch_due(self.settings.batch, linger)?;
+            let due = due.max(self.outage.until()).max(self.rejection.until());
             if due > now {
                 return Some(due);
             }
             let permit = match self.settings.breaker.as_ref().map(|breaker| breaker.try_acquire_owned()) {
                 Some(Err(rejected)) => {
-                    let after = rejected.retry_after().unwrap_or(REJECTED).max(Duration::from_millis(1));
-                    return Some(now.saturating_add(after));
+                    self.rejection.begins(&rejected, now);
+                    return Some(self.rejection.until());
                 }
                 Some(Ok(permit)) => Some(permit),
                 None => None,
             };
             let batch = self.window.take(self.settings.batch);
             let (items, entries) = batch.into_iter().map(|ready| (ready.item, ready.entry)).unzip();
-            let (sink, clock) = (self.sink.clone(), self.settings.clock.clone());
-            self.deliveries.spawn(deliver(sink, items, entries, permit, clock, self.settings.deadline));
+            self.deliveries.spawn(deliver(self.route.clone(), items, entries, permit));
         }
     }
 
@@ -277,6 +295,7 @@ where
                 }
             }
             () = self.shared.news.notified() => {}
+            () = changed(&mut self.breaker) => self.rejection.lifted(),
             _ = self.phase.changed() => {}
             () = alarm => {}
         }
@@ -295,7 +314,7 @@ where
             let unburied = match settled.await.ok_or(Closed)? {
                 (_, Ok(unburied)) => unburied,
                 (settlement, Err(fault)) => {
-                    // Nothing was recorded, or only dead letters, for which it does no harm to be recorded again.
+                    // Nothing is gone from the queue. What is among the dead letters already may be put there again.
                     self.unsettled = settlement;
                     self.rest(fault);
                     return Ok(());
@@ -318,22 +337,23 @@ where
         Ok(())
     }
 
-    /// Reads what stood behind an item that is gone.
+    /// Finds what stood behind an item that is gone. It is read when there is room for it, as what waited.
     async fn follow(&mut self, next: Vec<(Arc<str>, i64)>) -> Result<(), Closed> {
         if next.is_empty() {
             return Ok(());
         }
         let (cursor, wanted) = (self.window.cursor, next.clone());
         let read = self.clerk.ask(move |books| {
-            let rows = wanted.iter().map(|(key, from)| books.of_key(key, *from, cursor));
-            rows.collect::<Result<Vec<_>, Fault>>()
+            let places = wanted.iter().map(|(key, from)| books.of_key(key, *from, cursor));
+            places.collect::<Result<Vec<_>, Fault>>()
         });
+        let now = self.now();
         match read.await.ok_or(Closed)? {
-            Ok(rows) => {
-                for ((key, _), (row, behind)) in next.into_iter().zip(rows) {
+            Ok(places) => {
+                for ((key, _), (place, behind)) in next.into_iter().zip(places) {
                     self.window.behind(&key, behind);
-                    match row {
-                        Some(row) => self.admit(row, Mark::default()),
+                    match place {
+                        Some(place) => self.window.wait(now, Entry::untried(place, key)),
                         None => {
                             self.window.release(Some(&key));
                         }
@@ -342,15 +362,21 @@ where
             }
             Err(fault) => {
                 self.rest(fault);
-                // An entry that waits brings its row back when it is due.
                 for (key, place) in next {
-                    let entry = Entry { place, key: Some(key.clone()), tries: 0, mark: Mark::default() };
                     self.window.behind(&key, Some(place.saturating_add(1)));
-                    self.window.wait(self.log_rests_until, entry);
+                    self.window.wait(self.log_rests_until, Entry::untried(place, key));
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Never, where there is no breaker.
+async fn changed(breaker: &mut Option<Watch>) {
+    match breaker {
+        Some(breaker) => breaker.changed().await,
+        None => std::future::pending().await,
     }
 }
 

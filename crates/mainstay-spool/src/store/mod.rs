@@ -1,15 +1,18 @@
 //! One SQLite file of rows. See `docs/decisions/0014-spool-store.md` for why, and for what each setting here is needed.
 
+mod aside;
 mod salvage;
 mod table;
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::Fault;
 use crate::row::Row;
 
+pub(crate) use aside::{Lock, sync_dir};
 pub(crate) use salvage::Salvaged;
 pub(crate) use table::Grave;
 
@@ -29,6 +32,7 @@ pub(crate) struct Store {
     page: u64,
     syncs: bool,
     in_memory: bool,
+    lock: Option<Lock>,
 }
 
 /// Why a file cannot be used as it is.
@@ -42,8 +46,10 @@ pub(crate) enum Unsound {
 
 impl From<rusqlite::Error> for Unsound {
     fn from(error: rusqlite::Error) -> Self {
+        let memory = error.sqlite_error_code() == Some(ErrorCode::OutOfMemory);
         match Fault::from(error) {
-            Fault::Corrupt => Self::Corrupt,
+            // A damaged schema makes all kinds of errors.
+            Fault::Corrupt | Fault::Other if !memory => Self::Corrupt,
             fault => Self::Fault(fault),
         }
     }
@@ -62,8 +68,8 @@ impl Store {
     /// Opens a file as it is, or creates it.
     fn open(path: &Path, bound: u64, vfs: Option<&str>) -> Result<Self, Unsound> {
         // With another file system nothing can be said about what this one has.
-        if vfs.is_none() && is_foreign(path)? {
-            return Err(Unsound::Foreign);
+        if vfs.is_none() {
+            look_at(path)?;
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
@@ -75,28 +81,35 @@ impl Store {
         }?;
         let mut store = Self::with(connection, bound, false);
         store.lock()?;
-        // Before anything is written: what is not ours stays as it is.
+        // Before anything is written: what is not ours, or damaged, stays as it is.
         let is_new = match store.application()? {
             (0, 0) if store.is_empty()? => true,
             (APPLICATION_ID, FORMAT) => false,
             (APPLICATION_ID, version) if version > FORMAT => return Err(Unsound::Newer),
+            // Ours, but for these few bytes.
+            _ if store.has_tables()? => return Err(Unsound::Corrupt),
             _ => return Err(Unsound::Foreign),
         };
+        if !is_new {
+            store.check()?;
+        }
         store.configure()?;
         if is_new {
             store.create()?;
         }
-        store.check()?;
         store.limit()?;
+        store.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         Ok(store)
     }
 
     fn with(connection: Connection, bound: u64, in_memory: bool) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, bound, page: 4096, syncs: true, in_memory }
+        Self { connection, bound, page: 4096, syncs: true, in_memory, lock: None }
     }
 
     fn lock(&self) -> Result<(), rusqlite::Error> {
+        // A file that is given up keeps its write-ahead file.
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // Nobody waits for a lock: whoever has it keeps it.
         self.connection.busy_timeout(std::time::Duration::ZERO)?;
         // Before anything is read: the index of the write-ahead file is then in memory, and the lock is never given back.
@@ -129,20 +142,23 @@ impl Store {
     fn is_empty(&self) -> Result<bool, rusqlite::Error> {
         let tables: i64 =
             self.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        Ok(tables == 0)
+        let pages: i64 = self.connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        Ok(tables == 0 && pages <= 1)
     }
 
     fn create(&mut self) -> Result<(), rusqlite::Error> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.create_tables()?;
         self.connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT",
-            table::SCHEMA
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT"
         ))
     }
 
     fn check(&self) -> Result<(), Unsound> {
         let verdict: Option<String> =
             self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).optional()?;
-        if verdict.as_deref() == Some("ok") { Ok(()) } else { Err(Unsound::Corrupt) }
+        let is_sound = verdict.as_deref() == Some("ok") && self.has_tables()? && self.has_places()?;
+        if is_sound { Ok(()) } else { Err(Unsound::Corrupt) }
     }
 
     /// The bound is the engine's, so that no reckoning of ours can be wrong about it.
@@ -168,13 +184,17 @@ impl Store {
         work: impl FnOnce(&Self) -> Result<R, rusqlite::Error>,
     ) -> Result<R, Fault> {
         self.set_syncs(sync)?;
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = work(self).and_then(|value| self.connection.execute_batch("COMMIT").map(|()| value));
+        self.execute("BEGIN IMMEDIATE")?;
+        let done = work(self).and_then(|value| self.execute("COMMIT").map(|()| value));
         // Some errors have rolled back already.
         if done.is_err() && !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         Ok(done?)
+    }
+
+    fn execute(&self, statement: &str) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
     fn set_syncs(&mut self, sync: bool) -> Result<(), rusqlite::Error> {
@@ -201,22 +221,27 @@ impl Store {
         Ok((pages.saturating_sub(free) * self.page, pages * self.page))
     }
 
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.in_memory
+    }
+
     pub(crate) fn bound(&self) -> u64 {
         self.bound
     }
 
-    /// Whether a write that found no room met the bound, and not the end of the disk.
-    pub(crate) fn at_bound(&self) -> bool {
+    /// Whether a write of so many bytes that found no room met the bound, and not the end of the disk.
+    pub(crate) fn at_bound(&self, needed: u64) -> bool {
         // What one write needs beyond its own bytes.
         const ROOM: u64 = 8;
-        self.bytes().is_ok_and(|(used, _)| used + ROOM * self.page >= self.bound)
+        self.bytes().is_ok_and(|(used, _)| used + needed + ROOM * self.page >= self.bound)
     }
 
-    /// How much of the file a row takes at most, near enough to refuse it before it is tried.
+    /// How much of the file a row takes at most, near enough to refuse it before it is tried. The key is in the index, too.
     pub(crate) fn estimate(row: &Row) -> u64 {
-        let bytes = row.bytes() as u64 + 96;
+        let key = row.key.as_ref().map_or(0, |key| key.len() as u64 + 32);
+        let bytes = row.bytes() as u64 + key + 96;
         // Long ones have pages of their own.
-        if bytes > 2_000 { bytes + 4_096 } else { bytes }
+        if bytes > 2_000 { bytes + 8_192 } else { bytes }
     }
 
     /// Gives a part of the unused pages back to the file system, if they are many.
@@ -232,28 +257,51 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps the lock of the directory until this is closed.
+    pub(crate) fn hold(&mut self, lock: Lock) {
+        self.lock = Some(lock);
+    }
+
     /// Everything into the database file, and the file closed.
     pub(crate) fn close(mut self) -> Result<(), Fault> {
         self.sync()?;
         if !self.in_memory {
             self.pragma("wal_checkpoint(TRUNCATE)")?;
         }
-        self.connection.close().map_err(|(_, error)| error.into())
+        let closed = self.connection.close().map_err(|(_, error)| error.into());
+        drop(self.lock);
+        closed
     }
 }
 
-/// Whether there is something at this path that SQLite did not write. A file that is empty, or not there, is none.
-fn is_foreign(path: &Path) -> Result<bool, Unsound> {
+/// What is written at this path, as far as its first bytes tell. A file that is empty, or not there, is a new one.
+fn look_at(path: &Path) -> Result<(), Unsound> {
     use std::io::Read;
     let io = |error: std::io::Error| Unsound::Fault(error.into());
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+    let length = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io(error)),
-        Ok(found) if !found.is_file() => return Ok(true),
-        Ok(found) if found.len() == 0 => return Ok(false),
-        Ok(_) => {}
-    }
+        Ok(found) if !found.is_file() => return Err(Unsound::Foreign),
+        Ok(found) if found.len() == 0 => return Ok(()),
+        Ok(found) => found.len(),
+    };
     let mut head = Vec::new();
-    std::fs::File::open(path).map_err(io)?.take(MAGIC.len() as u64).read_to_end(&mut head).map_err(io)?;
-    Ok(head != MAGIC)
+    std::fs::File::open(path).map_err(io)?.take(20).read_to_end(&mut head).map_err(io)?;
+    let page = match head.strip_prefix(MAGIC) {
+        None => return Err(Unsound::Foreign),
+        // The page's size, and what may write and read it: a file that is for reading only is none that this wrote.
+        Some([0, 1, 0..=2, 0..=2]) => 65_536,
+        Some([high, low, 0..=2, 0..=2]) => u64::from(u16::from_be_bytes([*high, *low])),
+        Some(_) => return Err(Unsound::Corrupt),
+    };
+    let whole = length.checked_next_multiple_of(page).ok_or(Unsound::Corrupt)?;
+    if whole != length {
+        // A part of a page is what a loss of power leaves when the write-ahead file is copied: the rest is there. To SQLite a page that
+        // is cut is one with zeroes, but not everywhere.
+        if !aside::has_log(path).map_err(io)? {
+            return Err(Unsound::Corrupt);
+        }
+        std::fs::File::options().write(true).open(path).and_then(|file| file.set_len(whole)).map_err(io)?;
+    }
+    Ok(())
 }

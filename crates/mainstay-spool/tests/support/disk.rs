@@ -20,7 +20,8 @@ struct Platters {
     files: HashMap<String, File>,
     /// The most bytes of all files together; none is enough.
     room: Option<u64>,
-    fails_to_sync: bool,
+    /// Of the files whose names begin so.
+    fails_to_sync: Option<String>,
     syncs: u64,
 }
 
@@ -66,8 +67,8 @@ impl Disk {
         self.0.lock().unwrap().used()
     }
 
-    pub(crate) fn fail_to_sync(&self, fails: bool) {
-        self.0.lock().unwrap().fails_to_sync = fails;
+    pub(crate) fn fail_to_sync(&self, files: Option<&str>) {
+        self.0.lock().unwrap().fails_to_sync = files.map(str::to_owned);
     }
 
     pub(crate) fn syncs(&self) -> u64 {
@@ -199,7 +200,8 @@ impl DatabaseHandle for Open {
 
     fn sync(&mut self, _: bool) -> Result<(), Error> {
         self.with(|platters, path| {
-            if platters.fails_to_sync {
+            let name = Path::new(path).file_name().unwrap().to_str().unwrap();
+            if platters.fails_to_sync.as_ref().is_some_and(|files| name.starts_with(files)) {
                 return Err(ErrorKind::Other.into());
             }
             platters.syncs += 1;
