@@ -151,7 +151,7 @@ impl SpoolSettings {
 
     /// How much of the backlog is in memory, with what is under way: items, 1 to 1,000,000, and bytes, at least 1; one item always is.
     /// Default 10,000 and 32 MiB. Ten times as many items may wait for their next try beside it, with nothing in memory but their place and
-    /// key; when they do, nothing new is read until some of them are delivered or dead.
+    /// key; when they do, nothing new is read until some of them are delivered or dead. The store's own cache has 16 MiB for each file, at most.
     pub fn window(mut self, items: usize, bytes: usize) -> Self {
         (self.window, self.window_bytes) = (items, bytes);
         self

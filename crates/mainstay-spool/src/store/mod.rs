@@ -127,6 +127,8 @@ impl Store {
         self.pragma("fullfsync = ON")?;
         self.pragma("checkpoint_fullfsync = ON")?;
         self.pragma(&format!("wal_autocheckpoint = {CHECKPOINT_PAGES}"))?;
+        // The places at which a thousand keys or so grow stay in memory: with the default of 2 MB each push would read and write pages.
+        self.pragma("cache_size = -16384")?;
         // A write-ahead file that a large batch made large is cut when it is used from its start again.
         self.pragma("journal_size_limit = 8388608")?;
         // Takes the lock now rather than at the first push.
