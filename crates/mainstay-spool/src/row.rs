@@ -17,7 +17,7 @@ pub(crate) struct Row {
     /// When it was accepted: milliseconds since the Unix epoch.
     pub(crate) accepted: i64,
     pub(crate) body: Vec<u8>,
-    /// Over everything above that never changes, but for the place.
+    /// Over everything above but the tries, which are no part of the item.
     pub(crate) sum: u32,
 }
 
@@ -28,6 +28,7 @@ impl Row {
 
     pub(crate) fn checksum(&self) -> u32 {
         let mut sum = crc32fast::Hasher::new();
+        sum.update(&self.place.to_le_bytes());
         sum.update(&self.id.as_u128().to_le_bytes());
         sum.update(&self.version.to_le_bytes());
         sum.update(&self.accepted.to_le_bytes());
@@ -37,6 +38,12 @@ impl Row {
         sum.update(key.unwrap_or_default());
         sum.update(&self.body);
         sum.finalize()
+    }
+
+    /// Gives it another place.
+    pub(crate) fn put_at(&mut self, place: i64) {
+        self.place = place;
+        self.sum = self.checksum();
     }
 
     pub(crate) fn is_sound(&self) -> bool {

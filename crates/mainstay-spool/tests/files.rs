@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay_spool::{
-    DeathCause, Fate, FindingKind, Item, OpenFor, Outcome, Refusal, Sink, Spool, SpoolSettings,
+    DeathCause, Fate, FindingKind, FsyncPolicy, Item, OpenFor, Outcome, Refusal, Sink, Spool, SpoolSettings,
 };
 use support::{Ledger, by_key};
 
@@ -226,7 +226,9 @@ async fn at_its_bound_the_spool_refuses_and_the_file_is_no_larger_and_it_goes_on
         true => Outcome::Done,
         false => Outcome::unavailable("down"),
     });
-    let spool = Spool::open(dir.path(), settings().bound(bound), ledger.clone()).unwrap();
+    // So that the test is quick.
+    let settings = settings().bound(bound).fsync(FsyncPolicy::Interval(3_600 * SECOND));
+    let spool = Spool::open(dir.path(), settings, ledger.clone()).unwrap();
     let mut accepted = 0;
     let refused = loop {
         match spool.push(accepted).await {

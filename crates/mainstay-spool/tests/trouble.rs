@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainstay_breaker::{Breaker, Trip};
-use mainstay_spool::{Clock, Fate, Item, OpenFor, Outcome, Refusal, Sink, Spool, SpoolSettings};
+use mainstay_spool::{Clock, Fate, FsyncPolicy, Item, OpenFor, Outcome, Refusal, Sink, Spool, SpoolSettings};
 use support::{Ledger, by_key};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,7 +79,9 @@ impl Sink<String> for Strings {
 async fn at_the_bound_tries_are_counted_and_what_is_delivered_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let up = Arc::new(AtomicBool::new(false));
-    let spool = Spool::open(dir.path(), settings().bound(128 * 1024), Strings(up.clone())).unwrap();
+    // So that the test is quick.
+    let settings = settings().bound(128 * 1024).fsync(FsyncPolicy::Interval(3_600 * SECOND));
+    let spool = Spool::open(dir.path(), settings, Strings(up.clone())).unwrap();
     let (mut accepted, mut refused) = (0, 0);
     while refused < 20 {
         match spool.push(String::new()).await {

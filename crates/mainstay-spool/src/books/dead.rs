@@ -147,7 +147,13 @@ impl Books {
         let Some(mut row) = found.map_err(Refusal::Store)?.flatten() else {
             return Ok(None);
         };
-        let old = std::mem::replace(&mut row.place, self.next);
+        let old = row.place;
+        // What is damaged stays so.
+        if row.is_sound() {
+            row.put_at(self.next);
+        } else {
+            row.place = self.next;
+        }
         self.next = self.next.saturating_add(1);
         row.tries = 0;
         let bound = self.items.bound();

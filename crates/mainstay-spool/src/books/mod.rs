@@ -201,7 +201,7 @@ impl Books {
         self.next = self.next.saturating_add(1);
         let id = ItemId::new(self.origin, place.cast_unsigned());
         let mut row = Row { place, id, key, version, tries: 0, accepted, body, sum: 0 };
-        row.sum = row.checksum();
+        row.put_at(place);
         row
     }
 

@@ -76,7 +76,7 @@ impl Store {
         let (mut recovered, mut visited, mut bytes) = (0, 0, 0);
         let (mut from, mut point, mut batch) = (i64::MIN, 0, Vec::new());
         loop {
-            let walked = table::walk(old, from, |row, grave| {
+            let walked = table::walk(old, from, |mut row, grave| {
                 visited += 1;
                 // One whose place is damaged does not lead away from the rest.
                 let is_near =
@@ -84,7 +84,7 @@ impl Store {
                 if row.place > point && is_near {
                     point = row.place;
                 }
-                if row.is_sound() {
+                if is_whole(&mut row) {
                     bytes += row.bytes();
                     batch.push((row, grave));
                 }
@@ -112,7 +112,7 @@ impl Store {
         self.write(false, |store| {
             for (row, grave) in batch.iter_mut() {
                 if !(1..=LAST).contains(&row.place) {
-                    row.place = store.end()?;
+                    row.put_at(store.end()?);
                 }
                 loop {
                     match store.insert(row, grave.as_ref()) {
@@ -120,7 +120,7 @@ impl Store {
                             if store.row(row.place)?.is_none_or(|there| there.id == row.id) {
                                 break;
                             }
-                            row.place = store.end()?;
+                            row.put_at(store.end()?);
                         }
                         done => {
                             done?;
@@ -135,6 +135,19 @@ impl Store {
         batch.clear();
         Ok(kept)
     }
+}
+
+/// Whether a row is as it was written. One whose place alone is damaged gets it back: most stand where their ids were given out.
+fn is_whole(row: &mut Row) -> bool {
+    if row.is_sound() {
+        return true;
+    }
+    let found = std::mem::replace(&mut row.place, row.id.seq().cast_signed());
+    let is_whole = row.is_sound();
+    if !is_whole {
+        row.place = found;
+    }
+    is_whole
 }
 
 /// Makes a database of everything that is whole, beside the damaged one, which stays as it is.
