@@ -3,22 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-mod balancer;
-mod cache;
-mod counts;
 mod drill;
-mod gateway;
-mod guard;
-mod health;
-mod load;
-mod outage;
-mod phase;
-mod process;
-mod report;
-mod table;
-mod timeline;
-mod upstream;
-mod verdict;
 
 use std::process::ExitCode;
 
@@ -40,20 +25,20 @@ enum Command {
     /// could not run.
     Drill(drill::Options),
     /// Run the gateway alone
-    Gateway(gateway::Options),
+    Gateway(drill::gateway::Options),
     /// Run a load balancer that sends nothing to gateways that are not ready
-    Balancer(balancer::Options),
+    Balancer(drill::balancer::Options),
     /// Run the upstream alone
-    Upstream(upstream::Options),
+    Upstream(drill::upstream::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Drill(options) => drill::run(options).await,
-        Command::Gateway(options) => gateway::run(options).await.map(|()| true),
-        Command::Balancer(options) => balancer::run(options).await.map(|()| true),
-        Command::Upstream(options) => upstream::run(options).await.map(|()| true),
+        Command::Gateway(options) => drill::gateway::run(options).await.map(|()| true),
+        Command::Balancer(options) => drill::balancer::run(options).await.map(|()| true),
+        Command::Upstream(options) => drill::upstream::run(options).await.map(|()| true),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,6 +1,22 @@
 //! The drill: load on the gateway, dependencies that go through their outages one after the other, and at the end the
 //! report.
 
+pub(crate) mod balancer;
+mod cache;
+mod counts;
+pub(crate) mod gateway;
+mod guard;
+mod health;
+mod load;
+mod outage;
+mod phase;
+mod process;
+mod report;
+mod table;
+mod timeline;
+pub(crate) mod upstream;
+mod verdict;
+
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 
@@ -11,15 +27,14 @@ use mainstay::breaker::Breaker;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
-use crate::cache::Cache;
-use crate::counts::Counts;
-use crate::gateway::{self, Sent, TIMEOUT};
-use crate::guard;
-use crate::load::Load;
-use crate::outage::Outage;
-use crate::phase::{Dependency, Kind};
-use crate::report::{Part, Report, Seen, Span};
-use crate::timeline::Timeline;
+use crate::drill::cache::Cache;
+use crate::drill::counts::Counts;
+use crate::drill::gateway::{Sent, TIMEOUT};
+use crate::drill::load::Load;
+use crate::drill::outage::Outage;
+use crate::drill::phase::{Dependency, Kind};
+use crate::drill::report::{Part, Report, Seen, Span};
+use crate::drill::timeline::Timeline;
 
 /// As many files as the highest rate needs: each call that waits holds three sockets of this process.
 const FILES: u64 = 4_096;

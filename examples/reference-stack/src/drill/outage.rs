@@ -4,9 +4,9 @@ use anyhow::Context;
 use mainstay_testkit::{RedisServer, TestkitError};
 use tokio::task::block_in_place;
 
-use crate::counts::Counts;
-use crate::phase::{Dependency, Phase};
-use crate::process::Process;
+use crate::drill::counts::Counts;
+use crate::drill::phase::{Dependency, Phase};
+use crate::drill::process::Process;
 
 /// A dependency that is broken. Dropping it ends its process.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::counts::{Count, Counts};
-use crate::phase::Phase;
-use crate::upstream::LISTENING;
+use crate::drill::counts::{Count, Counts};
+use crate::drill::phase::Phase;
+use crate::drill::upstream::LISTENING;
 
 /// How long the upstream may take to start, and to answer the drill's own questions.
 const PATIENCE: Duration = Duration::from_secs(10);
