@@ -1,0 +1,48 @@
+//! The language model as a process: `cargo run -p llm-service`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use llm_service::Settings;
+use mainstay::config::{EX_CONFIG, Environment};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let settings = match Settings::load(&Environment::from_process()) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    match run(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("llm-service: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Until a signal asks for the end; a second one ends it at once.
+async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let running = llm_service::start(settings).await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "llm-service listens on http://{}", running.address())?;
+    writeln!(out, "llm-service admin on http://{}", running.admin_address())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::select! {
+        () = running.stop() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
