@@ -30,6 +30,7 @@ struct Pile {
     behind: VecDeque<Work>,
     closing: Vec<oneshot::Sender<Result<(), Fault>>>,
     is_closed: bool,
+    has_left: bool,
     /// The clerk sleeps until so many pushes are there. None if it is awake.
     sleeps_for: Option<usize>,
 }
@@ -47,6 +48,8 @@ enum Turn {
 /// The most pushes of one commit, and the most of their bytes: what a commit takes is what the first of them waits for.
 const MOST_PUSHES: usize = 4_096;
 const MOST_BYTES: usize = 8 << 20;
+/// How long a disk that does not sync is left alone.
+const REST: Duration = Duration::from_secs(1);
 
 // === impl Clerk ===
 
@@ -94,15 +97,22 @@ impl Clerk {
 
     /// Brings everything to the disk and closes the files. What was pushed before is accepted first.
     pub(crate) async fn close(&self) -> Result<(), Fault> {
-        let (tell, answer) = oneshot::channel();
-        let sent = self.put(|pile| {
-            pile.is_closed = true;
-            pile.closing.push(tell);
-        });
-        match sent {
-            Ok(()) => answer.await.unwrap_or(Err(Fault::Other)),
-            Err(_) => Ok(()),
+        match self.ask_to_close() {
+            Some(answer) => answer.await.unwrap_or(Err(Fault::Other)),
+            None => Ok(()),
         }
+    }
+
+    fn ask_to_close(&self) -> Option<oneshot::Receiver<Result<(), Fault>>> {
+        let (tell, answer) = oneshot::channel();
+        let mut pile = self.0.0.pile();
+        if pile.has_left {
+            return None;
+        }
+        pile.is_closed = true;
+        pile.closing.push(tell);
+        self.wake(pile);
+        Some(answer)
     }
 
     fn put(&self, put: impl FnOnce(&mut Pile)) -> Result<(), Refusal> {
@@ -143,17 +153,21 @@ impl Desk {
         let mut pile = self.pile();
         loop {
             let now = Instant::now();
-            if !pile.work.is_empty() && !rally.is_overdue(&pile) {
-                rally.is_overdue = true;
+            let syncs = sync.is_some_and(|sync| now >= sync);
+            let others =
+                syncs || rally.has_come(&pile, now) || (pile.pushes.is_empty() && !pile.behind.is_empty());
+            let works = !rally.others_turn || !others;
+            if works && !pile.work.is_empty() {
+                rally.others_turn = true;
                 return Turn::Work(std::mem::take(&mut pile.work));
             }
-            if sync.is_some_and(|sync| now >= sync) {
+            rally.others_turn = false;
+            if syncs {
                 return Turn::Sync;
             }
-            if pile.pushes.len() >= rally.expected || now >= rally.until || pile.is_closed {
+            if rally.is_over(&pile, now) {
                 rally.expected = 1;
                 if !pile.pushes.is_empty() {
-                    rally.is_overdue = false;
                     return Turn::Accept(pile.take(most));
                 }
             }
@@ -209,17 +223,22 @@ struct Rally {
     expected: usize,
     /// They are waited for until then.
     until: Instant,
-    /// It is the pushes' turn: there was work before.
-    is_overdue: bool,
+    /// There was work before: it is the turn of whatever else waits.
+    others_turn: bool,
 }
 
 impl Rally {
     fn new() -> Self {
-        Self { expected: 1, until: Instant::now(), is_overdue: false }
+        Self { expected: 1, until: Instant::now(), others_turn: false }
     }
 
-    fn is_overdue(&self, pile: &Pile) -> bool {
-        self.is_overdue && pile.pushes.len() >= self.expected
+    /// Whether nobody is waited for any more.
+    fn is_over(&self, pile: &Pile, now: Instant) -> bool {
+        pile.pushes.len() >= self.expected || pile.bytes >= MOST_BYTES || now >= self.until || pile.is_closed
+    }
+
+    fn has_come(&self, pile: &Pile, now: Instant) -> bool {
+        !pile.pushes.is_empty() && self.is_over(pile, now)
     }
 
     /// A commit of so many is stored, and took so long. They are not told yet.
@@ -237,12 +256,11 @@ impl Seat {
         let desk = &self.0;
         let mut rally = Rally::new();
         let most = if books.syncs_each() { 1 } else { MOST_PUSHES };
-        let mut dirty_since = None;
+        let (mut dirty_since, mut rests_until) = (None, Instant::now());
         loop {
-            let sync = books
-                .sync_interval()
-                .zip(dirty_since)
-                .and_then(|(interval, since): (_, Instant)| since.checked_add(interval));
+            let sync = books.sync_interval().zip(dirty_since);
+            let sync = sync.and_then(|(interval, since): (_, Instant)| since.checked_add(interval));
+            let sync = sync.map(|sync| sync.max(rests_until));
             match desk.next(&mut rally, most, sync) {
                 Turn::Accept(pushes) => {
                     let (count, begun, groups) = (pushes.len(), Instant::now(), books.groups());
@@ -253,7 +271,12 @@ impl Seat {
                     });
                 }
                 Turn::Work(work) => work.into_iter().for_each(|work| work(&mut books)),
-                Turn::Sync => books.sync_by_itself(),
+                Turn::Sync => {
+                    if !books.sync_by_itself() {
+                        rests_until = Instant::now() + REST;
+                    }
+                    dirty_since = None;
+                }
                 Turn::Close(closing) => {
                     let closed = books.close();
                     closing.into_iter().for_each(|tell| {
@@ -271,7 +294,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut pile = self.0.pile();
         let left = std::mem::take(&mut *pile);
-        pile.is_closed = true;
+        (pile.is_closed, pile.has_left) = (true, true);
         drop(pile);
         drop(left);
     }

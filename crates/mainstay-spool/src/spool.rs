@@ -1,8 +1,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_breaker::Breaker;
@@ -10,7 +10,7 @@ use mainstay_core::{Clock, NoRuntime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Mutex, Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::books::{Books, Push, Shared, wall};
@@ -27,7 +27,8 @@ use crate::{
 /// A queue on disk between a program and a [`Sink`]. Cheap to clone; all clones share one queue.
 ///
 /// When the last clone is dropped the spool stops at once, as after [`drain`](Self::drain) with no time: nothing is lost, and what
-/// is left is delivered after the next opening.
+/// is left is delivered after the next opening. The files are closed a moment later: to open them again in the same process, drain
+/// first.
 pub struct Spool<T> {
     inner: Arc<Inner>,
     items: PhantomData<fn(T) -> T>,
@@ -40,9 +41,13 @@ struct Inner {
     findings: Vec<Finding>,
     phase: watch::Sender<Phase>,
     closed: AtomicBool,
-    runtime: Handle,
-    dispatch: Mutex<Option<JoinHandle<()>>>,
-    drained: watch::Sender<Option<Drained>>,
+    ending: Mutex<Ending>,
+}
+
+/// How far the shutdown is.
+struct Ending {
+    dispatch: Option<JoinHandle<()>>,
+    drained: Option<Drained>,
 }
 
 impl Drop for Inner {
@@ -111,9 +116,9 @@ where
             runtime.spawn(sync_every(interval, clock, clerk.clone(), shared.clone(), follows));
         }
         let dispatch = Dispatch::new(settings.clone(), sink, clerk.clone(), shared.clone(), follows);
-        let dispatch = Mutex::new(Some(runtime.spawn(dispatch.run())));
-        let (closed, drained) = (AtomicBool::new(false), watch::Sender::new(None));
-        let inner = Inner { settings, clerk, shared, findings, phase, closed, runtime, dispatch, drained };
+        let dispatch = Some(runtime.spawn(dispatch.run()));
+        let (closed, ending) = (AtomicBool::new(false), Mutex::new(Ending { dispatch, drained: None }));
+        let inner = Inner { settings, clerk, shared, findings, phase, closed, ending };
         Ok(Self { inner: Arc::new(inner), items: PhantomData })
     }
 
@@ -188,7 +193,8 @@ where
         Ok(answer)
     }
 
-    /// The dead letters, in the order in which their items were accepted, behind a given one or from the first, at most so many.
+    /// The dead letters, in the order in which their items were accepted, behind a given one or from the first, at most so many; fewer if
+    /// they are large. Empty when there are no more.
     ///
     /// # Errors
     ///
@@ -198,7 +204,8 @@ where
         after: Option<ItemId>,
         most: usize,
     ) -> Result<Vec<DeadLetter<T>>, Fault> {
-        let found = self.inner.clerk.ask(move |books| books.dead_letters(after, most)).await;
+        let bytes = self.inner.settings.window_bytes;
+        let found = self.inner.clerk.ask(move |books| books.dead_letters(after, most, bytes)).await;
         let newest = self.inner.settings.item_version;
         let letters = found.ok_or(Fault::Other)??.into_iter().map(|(row, grave)| DeadLetter {
             id: row.id,
@@ -257,7 +264,8 @@ impl<T> Spool<T> {
     ///
     /// # Errors
     ///
-    /// Why it could not be put there. It is still a dead letter then.
+    /// Why it could not be put there. It is still a dead letter then. Where the disk does not sync it may be in the queue as well, and be
+    /// delivered.
     pub async fn requeue(&self, id: ItemId) -> Result<Option<Ticket>, Refusal> {
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(Refusal::Closed);
@@ -298,60 +306,54 @@ impl<T> Spool<T> {
     /// where it is; what is left stays on disk. A delivery that is under way then is cut off; a sink that blocks its thread is left behind. A disk
     /// that hangs is left behind a second later.
     ///
-    /// If the future is dropped the shutdown goes on. Whoever calls it again waits for the same end, until the earlier of the deadlines.
+    /// If the future is dropped, what is queued is delivered still; the files are closed when it is called again or the last clone is dropped.
+    /// Whoever calls it again has the same end, until the earlier of the deadlines.
     pub async fn drain(&self, within: Duration) -> Drained {
         let inner = &self.inner;
         let clock: &Clock = &inner.settings.clock;
         let deadline = clock.now().saturating_add(within);
         inner.closed.store(true, Ordering::Release);
-        let mut drained = inner.drained.subscribe();
-        self.begin_to_end();
-        let ended = async move { drained.wait_for(Option::is_some).await.ok().and_then(|drained| *drained) };
-        let mut ended = std::pin::pin!(ended);
-        let in_time = tokio::select! {
+        let mut end = std::pin::pin!(self.end());
+        tokio::select! {
             biased;
-            ended = &mut ended => ended,
-            () = clock.sleep_until(deadline) => None,
-        };
-        if let Some(drained) = in_time {
-            return drained;
+            drained = &mut end => return drained,
+            () = clock.sleep_until(deadline) => {}
         }
         inner.phase.send_replace(Phase::Halted);
         // In real time: the disk knows no other.
         let clock = Clock::monotonic();
-        let late = tokio::select! {
+        tokio::select! {
             biased;
-            ended = ended => ended,
-            () = clock.sleep_until(clock.now().saturating_add(CLOSING)) => None,
-        };
-        late.unwrap_or_else(|| Drained { left: inner.shared.figures.stats().backlog, fault: Some(Fault::Io) })
+            drained = end => drained,
+            () = clock.sleep_until(clock.now().saturating_add(CLOSING)) => {
+                Drained { left: inner.shared.figures.stats().backlog, fault: Some(Fault::Io) }
+            }
+        }
     }
 
-    /// Delivers what is left, or what can be until somebody halts it, and closes the files. Only the first call begins anything.
-    fn begin_to_end(&self) {
+    /// Delivers what is left, or what can be until somebody halts it, and closes the files. It may be dropped anywhere, and called again.
+    async fn end(&self) -> Drained {
         let inner = &self.inner;
-        let Some(dispatch) = inner.dispatch.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return;
-        };
-        let (clerk, shared) = (inner.clerk.clone(), inner.shared.clone());
-        let (phase, drained) = (inner.phase.clone(), inner.drained.clone());
-        let end = async move {
-            // What was pushed before the door was shut is in the queue then.
-            clerk.catch_up().await;
-            phase.send_if_modified(|phase| {
-                let runs = *phase == Phase::Running;
-                *phase = if runs { Phase::Draining } else { *phase };
-                runs
-            });
+        let mut ending = inner.ending.lock().await;
+        if let Some(drained) = ending.drained {
+            return drained;
+        }
+        // What was pushed before the door was shut is in the queue then.
+        inner.clerk.catch_up().await;
+        inner.phase.send_if_modified(|phase| {
+            let runs = *phase == Phase::Running;
+            *phase = if runs { Phase::Draining } else { *phase };
+            runs
+        });
+        if let Some(dispatch) = &mut ending.dispatch {
             let _ = dispatch.await;
-            phase.send_replace(Phase::Halted);
-            let fault = clerk.close().await.err();
-            let left = shared.figures.stats().backlog;
-            log::drained(&shared.name, left);
-            drained.send_replace(Some(Drained { left, fault }));
-        };
-        // The spool's own runtime may have ended, and the deliveries with it.
-        Handle::try_current().unwrap_or_else(|_| inner.runtime.clone()).spawn(end);
+        }
+        ending.dispatch = None;
+        inner.phase.send_replace(Phase::Halted);
+        let fault = inner.clerk.close().await.err();
+        let left = inner.shared.figures.stats().backlog;
+        log::drained(&inner.shared.name, left);
+        *ending.drained.insert(Drained { left, fault })
     }
 }
 

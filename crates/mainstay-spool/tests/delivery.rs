@@ -90,7 +90,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_poison_item_holds_back_only_its_key_and_is_a_dead_letter_after_its_tries() {
     let dir = tempfile::tempdir().unwrap();
     let heals = Arc::new(AtomicBool::new(false));
@@ -99,7 +99,9 @@ async fn a_poison_item_holds_back_only_its_key_and_is_a_dead_letter_after_its_tr
         3 if !healed.load(Ordering::SeqCst) => Outcome::retry("cannot take a 3"),
         _ => Outcome::Done,
     });
-    let spool = Spool::open(dir.path(), settings().tries(4), ledger.clone()).unwrap();
+    let (clock, time) = Clock::manual();
+    let settings = settings().clock(clock).linger(Duration::ZERO).tries(4);
+    let spool = Spool::open(dir.path(), settings, ledger.clone()).unwrap();
     let mut tickets = Vec::new();
     for value in 0..40_u64 {
         let key = if value < 10 { "bad".to_owned() } else { format!("good-{}", value % 5) };
@@ -108,6 +110,12 @@ async fn a_poison_item_holds_back_only_its_key_and_is_a_dead_letter_after_its_tr
     ledger.has(33).await;
     let early = by_key(&ledger.seen());
     assert_eq!(early["bad"], [0, 1, 2], "nothing of the key overtakes");
+    tokio::spawn(async move {
+        loop {
+            time.advance(Duration::from_millis(10));
+            tokio::task::yield_now().await;
+        }
+    });
     let fates = tickets.remove(3);
     let error = "cannot take a 3".to_owned();
     assert_eq!(fates.await, Fate::DeadLettered { error: error.clone() });

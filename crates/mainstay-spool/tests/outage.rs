@@ -186,7 +186,7 @@ async fn a_sink_that_recovers_gets_the_backlog_by_and_by() {
         .concurrency(concurrency)
         .backoff(OpenFor::fixed(SECOND));
     let spool = Spool::in_memory(settings, sink).unwrap();
-    let items = 60_000_u64;
+    let items = 20_000_u64;
     for pushed in join_all((0..items).map(|value| spool.push(value))).await {
         drop(pushed.unwrap());
     }

@@ -220,10 +220,57 @@ fn an_interval_is_kept_also_when_the_runtime_has_ended() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let ledger = Ledger::new();
-        let _spool =
+        let _delivers =
             Spool::open(left.path(), SpoolSettings::new().linger(Duration::ZERO), ledger.clone()).unwrap();
         ledger.has(1).await;
         // One that was opened in a runtime that has ended can be shut down in another.
         assert_eq!(spool.drain(SECOND).await.left, 1);
     });
+}
+
+#[tokio::test]
+async fn an_interval_whose_sync_fails_is_tried_now_and_then_and_answers_everybody_meanwhile() {
+    let disk = Disk::register("interval-fails");
+    let dir = tempfile::tempdir().unwrap();
+    let policy = FsyncPolicy::Interval(Duration::from_millis(10));
+    let settings = settings().vfs("interval-fails").fsync(policy).backoff(OpenFor::fixed(3_600 * SECOND));
+    let spool =
+        Spool::open(dir.path(), settings, Ledger::answering(|_| Outcome::unavailable("down"))).unwrap();
+    disk.fail_to_sync(Some("items.db"));
+    drop(spool.push(1).await.unwrap());
+    while spool.stats().store_faults == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begun = std::time::Instant::now();
+    for value in 2..100 {
+        drop(spool.push(value).await.unwrap());
+    }
+    let (faults, took) = (spool.stats().store_faults, begun.elapsed());
+    // By the interval, and by the clock of the disk.
+    assert!(faults as u128 <= 10 + took.as_millis() / 5, "{faults} faults in {took:?}");
+    disk.fail_to_sync(None);
+    assert_eq!(spool.drain(SECOND).await.fault, None);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_put_back_while_the_disk_fails_is_not_lost_with_the_program() {
+    // In the middle: noted, put into the queue, and not deleted. Or at any other of the three.
+    for syncs in 0..3 {
+        let name = format!("put-back-{syncs}");
+        let disk = Disk::register(&name);
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings().vfs(&name);
+        let dies = Ledger::answering(|_| Outcome::poison("never"));
+        let spool = Spool::open(dir.path(), settings, dies).unwrap();
+        spool.push(7).await.unwrap().await;
+        let letter = spool.dead_letters(None, 1).await.unwrap().remove(0);
+        disk.fail_to_sync_after("dead.db", syncs);
+        let _ = spool.requeue(letter.id).await;
+        let left = tempfile::tempdir().unwrap();
+        disk.kill(left.path());
+        let ledger = Ledger::answering(|_| Outcome::unavailable("down"));
+        let spool = Spool::open(left.path(), SpoolSettings::new(), ledger).unwrap();
+        let stats = spool.stats();
+        assert_eq!(stats.backlog + stats.dead_letters, 1, "{syncs}: {stats:?}");
+    }
 }

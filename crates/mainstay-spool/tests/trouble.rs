@@ -360,3 +360,84 @@ async fn what_is_queued_can_be_looked_at_and_the_newest_of_a_key_be_read_also_af
     assert!(spool.newest_of("key-2").await.unwrap().is_none());
     assert_eq!(by_key(&ledger.seen())["key-0"], [0, 3, 6, 9]);
 }
+
+#[tokio::test]
+async fn an_item_that_is_known_to_hang_holds_up_nobody_else() {
+    struct Hangs(Ledger);
+    impl Sink<u64> for Hangs {
+        async fn deliver(&self, batch: &[Item<u64>]) -> Vec<Outcome> {
+            if batch.iter().any(|item| *item.value() == 13) {
+                std::future::pending::<()>().await;
+            }
+            self.0.deliver(batch).await
+        }
+    }
+    let (clock, time) = Clock::manual();
+    let settings = settings().clock(clock).deadline(SECOND).backoff(OpenFor::fixed(3_600 * SECOND)).tries(3);
+    let spool = Spool::in_memory(settings, Hangs(Ledger::new())).unwrap();
+    let hangs = spool.push(13).await.unwrap();
+    let mut hangs = std::pin::pin!(hangs);
+    let mut known = false;
+    let mut value = 100;
+    loop {
+        let innocent = spool.push(value).await.unwrap();
+        value += 1;
+        if known {
+            // No time goes by for it.
+            assert_eq!(innocent.await, Fate::Delivered);
+        }
+        time.advance(1_800 * SECOND);
+        tokio::task::yield_now().await;
+        known |= spool.stats().failed_tries > 0;
+        if spool.stats().dead_letters == 1 {
+            break;
+        }
+    }
+    assert_eq!(hangs.as_mut().await, Fate::DeadLettered { error: "the sink did not answer in time".into() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_look_keep_nobody_from_pushing_and_no_drain_from_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_up, answer) = gated();
+    let settings = settings().backoff(OpenFor::fixed(3_600 * SECOND));
+    let spool = Spool::open(dir.path(), settings, Ledger::answering(answer)).unwrap();
+    for value in 0..100 {
+        drop(spool.push(value).await.unwrap());
+    }
+    let looks: Vec<_> = (0..16)
+        .map(|_| {
+            let spool = spool.clone();
+            tokio::spawn(async move { while spool.queued(None, 100).await.is_ok() {} })
+        })
+        .collect();
+    for value in 100..110 {
+        // Two come back after one commit, one of them alone.
+        let (one, two) = tokio::join!(spool.push(value), spool.push(value));
+        drop((one.unwrap(), two.unwrap()));
+        let begun = std::time::Instant::now();
+        drop(spool.push(value).await.unwrap());
+        assert!(begun.elapsed() < 10 * SECOND, "{:?}", begun.elapsed());
+    }
+    assert_eq!(spool.drain(SECOND / 10).await.fault, None);
+    for look in looks {
+        look.await.unwrap();
+    }
+}
+
+#[test]
+fn a_spool_can_be_shut_down_in_whatever_runtime_also_after_one_that_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (own, other) = (runtime(), runtime());
+    let (_up, answer) = gated();
+    let settings = settings().backoff(OpenFor::fixed(3_600 * SECOND));
+    let spool = own.block_on(async { Spool::open(dir.path(), settings, Ledger::answering(answer)).unwrap() });
+    drop(spool.push_blocking(None, 1).unwrap());
+    let begun =
+        other.block_on(async { tokio::time::timeout(SECOND / 10, spool.drain(60 * SECOND)).await.is_err() });
+    assert!(begun);
+    other.shutdown_timeout(SECOND);
+    let drained = own.block_on(spool.drain(SECOND / 10));
+    assert_eq!((drained.left, drained.fault), (1, None));
+}

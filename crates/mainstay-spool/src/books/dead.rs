@@ -21,13 +21,13 @@ impl Books {
         }
         let mut after = i64::MIN;
         loop {
-            let graves = self.dead.graves(after, 1_000)?;
+            let graves = self.dead.ids(after, 1_000)?;
             let Some((last, _)) = graves.last() else {
                 return Ok(());
             };
-            after = last.place;
+            after = *last;
             self.items.write(false, |items| {
-                graves.iter().try_for_each(|(row, _)| items.delete_item(row.place, row.id).map(|_| ()))
+                graves.iter().try_for_each(|(place, id)| items.delete_item(*place, *id).map(|_| ()))
             })?;
         }
     }
@@ -128,21 +128,38 @@ impl Books {
         })
     }
 
+    /// Deletes what is in the queue again.
+    fn follow_up(&mut self) {
+        if self.left_behind.is_empty() {
+            return;
+        }
+        let places = &self.left_behind;
+        let deleted =
+            self.dead.write(true, |dead| places.iter().try_for_each(|place| dead.delete(*place).map(|_| ())));
+        if deleted.is_ok() {
+            less(&self.shared.figures.dead_letters, self.left_behind.len() as u64);
+            self.left_behind.clear();
+        }
+    }
+
     pub(crate) fn dead_letters(
-        &self,
+        &mut self,
         after: Option<ItemId>,
         most: usize,
+        bytes: usize,
     ) -> Result<Vec<(Row, Grave)>, Fault> {
+        self.follow_up();
         let place = match after {
             // One that is gone meanwhile stood where it was accepted, or behind.
             Some(id) => self.dead.find(id)?.unwrap_or(id.seq().cast_signed()),
             None => i64::MIN,
         };
-        self.dead.graves(place, most)
+        self.dead.graves(place, most, bytes)
     }
 
     /// Puts a dead letter at the end of the queue, with its id and no tries.
     pub(crate) fn requeue(&mut self, id: ItemId) -> Result<Option<Ticket>, Refusal> {
+        self.follow_up();
         let found = self.dead.find(id).and_then(|place| place.map(|place| self.dead.get(place)).transpose());
         let Some(mut row) = found.map_err(Refusal::Store)?.flatten() else {
             return Ok(None);
@@ -163,19 +180,19 @@ impl Books {
         // In the queue before it leaves the dead letters; each on the disk. The mark tells the next opening where to look.
         self.dead.write(true, |dead| dead.set_moved(old, Some(row.place))).map_err(Refusal::Store)?;
         let stored = self.items.write(true, |items| items.insert(&row, None));
-        if let Err(fault) = stored {
-            let _ = self.dead.write(false, |dead| dead.set_moved(old, None));
-            return Err(self.refusal(fault, Store::estimate(&row)));
-        }
-        let removed = self.dead.write(true, |dead| dead.delete(old)).map_err(Refusal::Store);
-        if let Err(error) = removed {
-            let _ = self.items.write(false, |items| items.delete(row.place));
-            return Err(error);
-        }
+        stored.map_err(|fault| self.refusal(fault, Store::estimate(&row)))?;
         let figures = &self.shared.figures;
         add(&figures.requeued, 1);
         add(&figures.backlog, 1);
-        less(&figures.dead_letters, 1);
+        match self.dead.write(true, |dead| dead.delete(old)) {
+            Ok(_) => less(&figures.dead_letters, 1),
+            Err(fault) => {
+                // What cannot be synced may be there all the same after a crash, so that nothing can be taken back any more.
+                self.shared.fault(fault);
+                self.left_behind.push(old);
+            }
+        }
+        let figures = &self.shared.figures;
         let ticket = self.shared.tickets.issue(row.id, row.place);
         figures.last.fetch_max(row.place, Ordering::Release);
         self.tell_news();
@@ -185,6 +202,7 @@ impl Books {
     }
 
     pub(crate) fn drop_dead_letter(&mut self, id: ItemId) -> Result<bool, Fault> {
+        self.follow_up();
         let Some(place) = self.dead.find(id)? else {
             return Ok(false);
         };

@@ -25,6 +25,8 @@ pub(crate) struct Books {
     next: i64,
     /// Something was written that is not synced yet.
     dirty: bool,
+    /// Dead letters that are in the queue again, and could not be deleted.
+    left_behind: Vec<i64>,
     clock: Clock,
     shared: Arc<Shared>,
     _end: End,
@@ -113,6 +115,7 @@ impl Books {
             origin: splitmix::random(),
             next: 1,
             dirty: false,
+            left_behind: Vec::new(),
             clock: settings.clock.clone(),
             _end: End(shared.tickets.clone()),
             shared,
@@ -276,13 +279,9 @@ impl Books {
         Ok(())
     }
 
-    /// The same, for nobody who asked.
-    pub(crate) fn sync_by_itself(&mut self) {
-        if let Err(fault) = self.sync() {
-            self.shared.fault(fault);
-            // At the end of another interval, again.
-            self.dirty = true;
-        }
+    /// The same, for nobody who asked. False if it failed.
+    pub(crate) fn sync_by_itself(&mut self) -> bool {
+        self.sync().inspect_err(|fault| self.shared.fault(*fault)).is_ok()
     }
 
     fn measure(&self) {

@@ -87,10 +87,12 @@ where
     fn conclude_failure(&mut self, entries: Vec<Entry>, begun: Duration, panicked: bool) {
         let delivered = self.shared.figures.delivered.load(Ordering::Relaxed);
         let alone = entries.len() == 1;
+        let mut is_known = false;
         for mut entry in entries {
             let counts = alone && (panicked || is_at_fault(&entry, &self.shared));
             let hung_at = (!panicked).then_some(delivered);
             entry.mark = Mark { failed: alone, alone: true, hung_at };
+            is_known |= counts;
             if counts {
                 let error = if panicked { "the sink panicked" } else { "the sink did not answer in time" };
                 self.failed(entry, None, error.to_owned());
@@ -99,7 +101,8 @@ where
                 self.window.wait(now, entry);
             }
         }
-        if !panicked || !alone {
+        // Unless it is known whose fault it was.
+        if !is_known {
             self.leave_alone(begun, None);
         }
     }

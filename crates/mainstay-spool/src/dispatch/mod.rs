@@ -166,12 +166,12 @@ where
         let Some((rows, bytes)) = room else {
             return Ok(false);
         };
-        let cursor = self.window.cursor;
+        let (cursor, last) = (self.window.cursor, self.shared.figures.last.load(Ordering::Acquire));
         let read = self.clerk.ask(move |books| books.after(cursor, rows.min(READ), bytes)).await;
         match read.ok_or(Closed)? {
             // The last ones were delivered in an earlier life, or are gone.
             Ok(rows) if rows.is_empty() => {
-                self.window.cursor = self.shared.figures.last.load(Ordering::Acquire).max(cursor);
+                self.window.cursor = last.max(cursor);
             }
             Ok(rows) => rows.into_iter().filter(|row| row.place > cursor).for_each(|row| {
                 self.window.cursor = row.place;

@@ -268,17 +268,35 @@ impl Store {
         Ok(moved.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn graves(&self, after: i64, rows: usize) -> Result<Vec<(Row, Grave)>, Fault> {
+    /// The dead letters behind a place, oldest first, until they are so many or have so many bytes.
+    pub(crate) fn graves(&self, after: i64, rows: usize, bytes: usize) -> Result<Vec<(Row, Grave)>, Fault> {
         let query = format!(
             "SELECT {COLUMNS}, cause, died, error FROM rows WHERE place > ?1 ORDER BY place LIMIT ?2"
         );
         let mut query = self.connection.prepare_cached(&query)?;
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
-        let graves = query.query_map([after, limit], |columns| {
+        let mut found = query.query(params![after, limit])?;
+        let (mut list, mut total) = (Vec::new(), 0_usize);
+        while total < bytes
+            && let Some(columns) = found.next()?
+        {
             let lost = || Grave { cause: DeathCause::Corrupt, died: 0, error: String::new() };
-            Ok((row_of(columns)?, grave_of(columns)?.unwrap_or_else(lost)))
+            let (row, grave) = (row_of(columns)?, grave_of(columns)?.unwrap_or_else(lost));
+            total = total.saturating_add(row.bytes());
+            list.push((row, grave));
+        }
+        Ok(list)
+    }
+
+    /// The places behind one, and who is there.
+    pub(crate) fn ids(&self, after: i64, rows: i64) -> Result<Vec<(i64, ItemId)>, Fault> {
+        let query = "SELECT place, origin, seq FROM rows WHERE place > ?1 ORDER BY place LIMIT ?2";
+        let mut query = self.connection.prepare_cached(query)?;
+        let ids = query.query_map([after, rows], |columns| {
+            let (origin, seq): (i64, i64) = (columns.get(1)?, columns.get(2)?);
+            Ok((columns.get(0)?, ItemId::new(origin.cast_unsigned(), seq.cast_unsigned())))
         })?;
-        Ok(graves.collect::<Result<_, _>>()?)
+        Ok(ids.collect::<Result<_, _>>()?)
     }
 
     /// Makes [`find`](Self::find) fast.

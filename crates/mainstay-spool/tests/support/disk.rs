@@ -20,8 +20,8 @@ struct Platters {
     files: HashMap<String, File>,
     /// The most bytes of all files together; none is enough.
     room: Option<u64>,
-    /// Of the files whose names begin so.
-    fails_to_sync: Option<String>,
+    /// Of the files whose names begin so, after so many syncs more.
+    fails_to_sync: Option<(String, u64)>,
     syncs: u64,
 }
 
@@ -68,7 +68,18 @@ impl Disk {
     }
 
     pub(crate) fn fail_to_sync(&self, files: Option<&str>) {
-        self.0.lock().unwrap().fails_to_sync = files.map(str::to_owned);
+        self.0.lock().unwrap().fails_to_sync = files.map(|files| (files.to_owned(), 0));
+    }
+
+    pub(crate) fn fail_to_sync_after(&self, files: &str, syncs: u64) {
+        self.0.lock().unwrap().fails_to_sync = Some((files.to_owned(), syncs));
+    }
+
+    /// Kills the program, and writes to a real directory what the system has: all that was written.
+    pub(crate) fn kill(&self, into: &Path) {
+        for (path, file) in self.0.lock().unwrap().clone().files {
+            std::fs::write(into.join(Path::new(&path).file_name().unwrap()), file.now).unwrap();
+        }
     }
 
     pub(crate) fn syncs(&self) -> u64 {
@@ -201,8 +212,10 @@ impl DatabaseHandle for Open {
     fn sync(&mut self, _: bool) -> Result<(), Error> {
         self.with(|platters, path| {
             let name = Path::new(path).file_name().unwrap().to_str().unwrap();
-            if platters.fails_to_sync.as_ref().is_some_and(|files| name.starts_with(files)) {
-                return Err(ErrorKind::Other.into());
+            if let Some((files, more)) = &mut platters.fails_to_sync
+                && name.starts_with(files.as_str())
+            {
+                *more = more.checked_sub(1).ok_or(ErrorKind::Other)?;
             }
             platters.syncs += 1;
             let file = platters.files.get_mut(path).unwrap();
