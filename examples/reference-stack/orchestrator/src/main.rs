@@ -1,0 +1,45 @@
+//! The orchestrator as a program: it reads its environment, says where it listens, and ends gracefully at SIGTERM or SIGINT.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use mainstay::config::{EX_CONFIG, Environment};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use orchestrator::{Settings, start};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let log = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_writer(io::stderr).with_env_filter(log).init();
+    let settings = match Settings::load(&Environment::from_process()) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    match run(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let metrics = PrometheusBuilder::new().install_recorder()?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let running = start(settings.with_metrics(metrics)).await?;
+    println!("orchestrator listens on http://{}", running.address());
+    println!("orchestrator admin on http://{}", running.admin_address());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.stop().await;
+    Ok(())
+}

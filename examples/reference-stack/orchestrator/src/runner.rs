@@ -1,0 +1,352 @@
+//! From a task that is asked for to one that has ended: accepted when it is in the spool, run, kept as it ended.
+//!
+//! Look at [`Runner::accept`] for what it takes to be accepted, and at [`Runner::find`] for who knows a task.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use mainstay::Verdict;
+use mainstay::health::InFlight;
+use mainstay::spool::{Fault, PushError, Refusal, Spool};
+use metrics::{counter, gauge, histogram};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Status as Refused;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::execute::{Done, Executor};
+use crate::live::{Live, LiveTask, Place};
+use crate::refusal::{exhausted, unavailable};
+use crate::store::{Audit, Record, Store};
+use crate::task::{Status, Task, Work, now_ms};
+
+/// Why a task that has not ended cannot be followed or cancelled.
+pub(crate) const ELSEWHERE: &str = "the task does not run here, or not yet";
+/// How long to wait before a record is offered to the spool again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long a start waits for the database's unfinished tasks.
+const RESUMED_WITHIN: Duration = Duration::from_secs(2);
+/// How long whoever cancels a task waits for its record.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(crate) id: String,
+    pub(crate) live: Live,
+    pub(crate) spool: Spool<Record>,
+    pub(crate) store: Store,
+    pub(crate) executor: Executor,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) tasks: TaskTracker,
+    /// Nothing new is accepted.
+    pub(crate) closed: CancellationToken,
+    /// What runs is left as it is; it is on disk.
+    pub(crate) halted: CancellationToken,
+}
+
+impl Runner {
+    /// Accepts a task, or finds the one of this id. It goes on if whoever asked goes away.
+    pub(crate) async fn submit(&self, task: Task) -> Result<Task, Refused> {
+        let runner = self.clone();
+        let accepting = tokio::spawn(async move {
+            let began = Instant::now();
+            let result = runner.accepted(task).await;
+            let verdict = match &result {
+                Err(refused) if refused.code() == tonic::Code::Unavailable => Verdict::Failure,
+                Err(_) => Verdict::Ignore,
+                Ok(_) => Verdict::Success,
+            };
+            runner.executor.mainstay.degradation().observe(verdict, began.elapsed());
+            result
+        });
+        accepting.await.unwrap_or_else(|_| Err(Refused::internal("the task was not accepted")))
+    }
+
+    async fn accepted(&self, task: Task) -> Result<Task, Refused> {
+        loop {
+            let live = match self.live.take(task.id, &task.user) {
+                Place::Taken(live) => live,
+                Place::There(other) => match other.accepted().await {
+                    Some(known) => return same_user(known, &task.user),
+                    // It was refused, as this one may be.
+                    None => continue,
+                },
+            };
+            let accepted = self.accept(&live, task).await;
+            if !matches!(&accepted, Ok((_, true))) {
+                self.live.remove(live.id);
+                live.leave();
+            }
+            return accepted.map(|(task, _)| task);
+        }
+    }
+
+    /// The task of this id, and whether it is this one.
+    async fn accept(&self, live: &Arc<LiveTask>, task: Task) -> Result<(Task, bool), Refused> {
+        if self.closed.is_cancelled() {
+            return Err(unavailable("the orchestrator is about to end", None));
+        }
+        if let Some(known) = self.in_spool(task.id).await? {
+            return Ok((same_user(known, &task.user)?, false));
+        }
+        // A database that cannot be asked is no reason to refuse. If it has the task already, the task runs once more, which is
+        // harmless: the agents and the language model have no effects, and a record changes the database's only if its version is
+        // higher. Those of this run have the versions 1 to 3 again, so that a task that has ended there stays as it ended.
+        if let Ok(Some(known)) = self.store.get(task.id).await {
+            return Ok((same_user(known, &task.user)?, false));
+        }
+        let slot = self.slots.clone().try_acquire_owned();
+        let slot = slot.map_err(|_| exhausted("as many tasks run as may"))?;
+        let under_way = self.executor.mainstay.health().begin_work();
+        // Both are synced together.
+        let (pushed, ()) = tokio::join!(self.push(&task), self.audit(&task, "submitted"));
+        pushed.map_err(|error| refused(error.refusal()))?;
+        live.put(task.clone());
+        counter!("orchestrator_tasks_accepted_total", "mode" => mode_name(&task)).increment(1);
+        self.spawn(live.clone(), task.clone(), Some(slot), under_way);
+        Ok((task, true))
+    }
+
+    /// Runs it when there is a slot, to its last record.
+    fn spawn(
+        &self,
+        live: Arc<LiveTask>,
+        task: Task,
+        slot: Option<OwnedSemaphorePermit>,
+        under_way: InFlight,
+    ) {
+        let runner = self.clone();
+        self.tasks.spawn(async move {
+            let _under_way = under_way;
+            gauge!("orchestrator_tasks_running").increment(1);
+            let left = tokio::select! {
+                biased;
+                () = runner.halted.cancelled() => true,
+                ended = runner.run(&live, task, slot) => ended.is_none(),
+            };
+            gauge!("orchestrator_tasks_running").decrement(1);
+            runner.live.remove(live.id);
+            if left {
+                live.leave();
+            }
+        });
+    }
+
+    /// None if its end could not be kept because the spool is shut down: it runs again after the next start.
+    async fn run(&self, live: &LiveTask, task: Task, slot: Option<OwnedSemaphorePermit>) -> Option<()> {
+        let _slot = match slot {
+            Some(slot) => Some(slot),
+            None => tokio::select! {
+                biased;
+                () = live.cancel.cancelled() => None,
+                slot = self.slots.clone().acquire_owned() => Some(slot.ok()?),
+            },
+        };
+        let began = Instant::now();
+        let (assessment, now) = self.executor.decide(task.mode);
+        // What was decided before a crash stays so.
+        let decided = task.decided.clone().unwrap_or(now);
+        let running = Task { decided: Some(decided.clone()), ..task.next(Status::Running) };
+        if let Err(error) = self.push(&running).await {
+            warn!(error = %error.refusal(), "that a task runs is not recorded");
+        }
+        live.put(running.clone());
+        live.tell(crate::task::Event::Started(decided.mode));
+
+        let work = running.work.clone();
+        let work = work.unwrap_or_else(|| Arc::new(Work { messages: Vec::new(), traceparent: None }));
+        let execute = self.executor.run(live, &running, &work, &decided, &assessment);
+        let done = tokio::select! {
+            biased;
+            () = live.cancel.cancelled() => None,
+            done = AssertUnwindSafe(execute).catch_unwind() => Some(done.unwrap_or_else(|_| {
+                error!(task = %task.id, "a task panicked");
+                let answer = Err("the task broke down".to_owned());
+                Done { answer, degradation: None, aggregate: String::new() }
+            })),
+        };
+        let ended = ended(&running, done, live);
+        let (kept, ()) = tokio::join!(self.keep(&ended), self.audit(&ended, ended.status.as_str()));
+        kept?;
+        counter!("orchestrator_tasks_ended_total", "mode" => mode_name(&ended), "status" => ended.status.as_str())
+            .increment(1);
+        histogram!("orchestrator_task_duration_seconds", "mode" => mode_name(&ended)).record(began.elapsed());
+        live.put(ended);
+        Some(())
+    }
+
+    /// Puts the last record into the spool, however long that takes.
+    async fn keep(&self, ended: &Task) -> Option<()> {
+        loop {
+            match self.push(ended).await.map_err(|error| error.refusal()) {
+                Ok(()) => return Some(()),
+                Err(Refusal::Closed) => return None,
+                Err(refusal) => warn!(error = %refusal, "that a task has ended is not recorded yet"),
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Cancels a task that has not ended.
+    pub(crate) async fn cancel(&self, id: Uuid, user: &str) -> Result<Task, Refused> {
+        if let Some(live) = self.live.get(id).filter(|live| live.user == user) {
+            live.cancel.cancel();
+            match timeout(CANCELLED_WITHIN, live.ended()).await {
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => {}
+                Err(_) => return Err(unavailable("the task is cancelled, but not recorded yet", None)),
+            }
+        }
+        let task = self.find(id, user).await?;
+        match task.has_ended() {
+            true => Ok(task),
+            false => Err(unavailable(ELSEWHERE, None)),
+        }
+    }
+
+    /// The newest that is known of a task: here while it runs, in the spool until the database has it, then there.
+    pub(crate) async fn find(&self, id: Uuid, user: &str) -> Result<Task, Refused> {
+        if let Some(task) = self.live.get(id).and_then(|live| live.now()) {
+            return own(task, user);
+        }
+        if let Some(task) = self.in_spool(id).await? {
+            return own(task, user);
+        }
+        match self.store.get(id).await {
+            Ok(Some(task)) => own(task, user),
+            Ok(None) => Err(not_found()),
+            Err(down) => Err(unavailable("the database cannot be asked for the task", down.retry_after)),
+        }
+    }
+
+    pub(crate) async fn in_spool(&self, id: Uuid) -> Result<Option<Task>, Refused> {
+        let newest = self.spool.newest_of(&id.to_string()).await;
+        let newest = newest.map_err(broken)?;
+        Ok(newest.and_then(|queued| queued.item).and_then(Record::task))
+    }
+
+    async fn push(&self, task: &Task) -> Result<(), PushError<Record>> {
+        let record = Record::Task(Box::new(task.clone()));
+        self.spool.push_with(task.id.to_string(), record).await.map(drop)
+    }
+
+    async fn audit(&self, task: &Task, what: &str) {
+        let audit = Audit { at_ms: now_ms(), task: task.id, user: task.user.clone(), what: what.to_owned() };
+        if let Err(error) = self.spool.push(Record::Audit(audit)).await {
+            warn!(error = %error.refusal(), "the audit log misses an entry");
+        }
+    }
+
+    /// Goes on with what an earlier run accepted and did not end: first with what its spool has, then with what the database has under
+    /// this name; later, if it cannot be asked now.
+    pub(crate) async fn resume(&self) -> Result<(), Fault> {
+        let before = now_ms();
+        for task in crate::resume::unfinished(&self.spool).await? {
+            self.go_on(task);
+        }
+        if timeout(RESUMED_WITHIN, self.resume_from_store(before)).await.is_ok() {
+            return Ok(());
+        }
+        warn!("what the database has not ended goes on when it can be asked");
+        let runner = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = runner.closed.cancelled() => {}
+                () = runner.resume_from_store(before) => {}
+            }
+        });
+        Ok(())
+    }
+
+    async fn resume_from_store(&self, before: i64) {
+        let unfinished = loop {
+            match self.store.unfinished(&self.id, before).await {
+                Ok(unfinished) => break unfinished,
+                Err(down) => sleep(down.retry_after.map_or(AGAIN, |after| after.min(AGAIN))).await,
+            }
+        };
+        for task in unfinished {
+            // It may have gone on from the spool, and ended, meanwhile.
+            let known = self.live.get(task.id).is_some() || !matches!(self.in_spool(task.id).await, Ok(None));
+            if known || !matches!(self.store.get(task.id).await, Ok(Some(task)) if !task.has_ended()) {
+                continue;
+            }
+            self.go_on(task);
+        }
+    }
+
+    fn go_on(&self, task: Task) {
+        let Place::Taken(live) = self.live.take(task.id, &task.user) else { return };
+        live.put(task.clone());
+        counter!("orchestrator_tasks_resumed_total").increment(1);
+        self.spawn(live, task, None, self.executor.mainstay.health().begin_work());
+    }
+
+    /// Leaves what runs as it is, and tells its readers.
+    pub(crate) async fn halt(&self) {
+        self.halted.cancel();
+        self.tasks.close();
+        let _ = timeout(Duration::from_secs(5), self.tasks.wait()).await;
+        self.live.leave_all();
+    }
+}
+
+/// How a task ended; cancelled if nothing was done.
+fn ended(running: &Task, done: Option<Done>, live: &LiveTask) -> Task {
+    let status = match &done {
+        Some(Done { answer: Ok(_), .. }) => Status::Succeeded,
+        Some(Done { answer: Err(_), .. }) => Status::Failed,
+        None => Status::Cancelled,
+    };
+    let mut ended = Task { work: None, events: live.events().into(), ..running.next(status) };
+    if let Some(Done { answer, degradation, aggregate }) = done {
+        (ended.degradation, ended.aggregate) = (degradation, aggregate);
+        match answer {
+            Ok(answer) => ended.answer = answer,
+            Err(error) => ended.error = error,
+        }
+    }
+    ended
+}
+
+fn mode_name(task: &Task) -> &'static str {
+    use mainstay::degrade::Mode;
+    task.decided.as_ref().map_or(task.mode, |decided| decided.mode).name()
+}
+
+/// One id, one task: also of another user's, whom that is not told.
+fn same_user(task: Task, user: &str) -> Result<Task, Refused> {
+    if task.user == user { Ok(task) } else { Err(Refused::already_exists("id: is taken")) }
+}
+
+fn own(task: Task, user: &str) -> Result<Task, Refused> {
+    if task.user == user { Ok(task) } else { Err(not_found()) }
+}
+
+fn not_found() -> Refused {
+    Refused::not_found("there is no task of this id")
+}
+
+fn broken(fault: Fault) -> Refused {
+    error!(%fault, "the spool cannot be read");
+    unavailable("the spool cannot be read", None)
+}
+
+/// Why a task was not accepted.
+fn refused(refusal: Refusal) -> Refused {
+    warn!(error = %refusal, "a task was not accepted");
+    match refusal {
+        Refusal::Full { .. } | Refusal::Store(Fault::DiskFull) => {
+            exhausted("there is no room for more tasks")
+        }
+        Refusal::TooLarge { .. } | Refusal::Unserializable => {
+            Refused::invalid_argument("messages: too large")
+        }
+        _ => unavailable("the task could not be stored", None),
+    }
+}

@@ -1,0 +1,190 @@
+//! What the orchestrator is told when it starts: variables of the environment, and the file that its breakers, checks and levels are in.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use mainstay::config::{Environment, Loaded, Loader, Secret, Section, SettingErrors};
+use mainstay_redis::redis;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::postgres::PgConnectOptions;
+
+/// The breakers, checks and levels of an orchestrator that is told nothing else.
+const BUILT_IN: &str = include_str!("../settings/mainstay.yaml");
+
+/// Everything an orchestrator is told.
+pub struct Settings {
+    /// Where its gRPC is served: `ORCHESTRATOR_LISTEN`, `0.0.0.0:50052` by default.
+    pub listen: SocketAddr,
+    /// Where health, metrics and the like are served: `ORCHESTRATOR_ADMIN_LISTEN`, `0.0.0.0:8081` by default.
+    pub admin_listen: SocketAddr,
+    /// Under which name it has tasks in the database: `ORCHESTRATOR_ID`, `orchestrator` by default. Each replica needs its own, and
+    /// the same after a restart.
+    pub id: String,
+    /// Where its spool is, and its tasks if there is no PostgreSQL: `DATA_DIR`, `data/orchestrator` by default.
+    pub data_dir: PathBuf,
+    /// PostgreSQL: `DATABASE_URL`. Without it tasks are in an SQLite file.
+    pub database: Option<PgConnectOptions>,
+    /// Redis: `REDIS_URL`. Without it sessions are in memory.
+    pub redis: Option<redis::Client>,
+    /// The agents' gRPC: `AGENT_CORE_URL`, `http://127.0.0.1:50051` by default.
+    pub agents: String,
+    /// The longest time of a call of an agent: `AGENT_TIMEOUT`, 5 s by default.
+    pub agent_timeout: Duration,
+    /// The language model: `LLM_URL`, `LLM_API_KEY`, `LLM_MODEL`.
+    pub llm: Provider,
+    /// The one that answers when that is down: `LLM_FALLBACK_URL`, `LLM_FALLBACK_API_KEY`, `LLM_FALLBACK_MODEL`.
+    pub llm_fallback: Option<Provider>,
+    /// Where the language model is asked whether it is well: `LLM_HEALTH_URL`. By default `/health` of a service of one's own (plain
+    /// HTTP); other providers are judged by their breaker.
+    pub llm_health: Option<String>,
+    /// The longest time of a call of a language model, its whole answer included: `LLM_TIMEOUT`, 30 s by default.
+    pub llm_timeout: Duration,
+    /// The most tasks that run at once: `MAX_RUNNING_TASKS`, 256 by default.
+    pub most_running: usize,
+    /// The most readers of events at once: `MAX_READERS`, 1,024 by default.
+    pub most_readers: usize,
+    /// What `/metrics` shows, if the program has installed a recorder.
+    pub metrics: Option<PrometheusHandle>,
+    pub(crate) loader: Loader,
+    pub(crate) loaded: Loaded,
+}
+
+/// A language model's provider, who speaks OpenAI's API.
+#[derive(Clone)]
+pub struct Provider {
+    /// With its version: `http://127.0.0.1:8000/v1`.
+    pub url: String,
+    /// Sent as a bearer token.
+    pub key: Option<Secret>,
+    /// The model that is asked for where a task does not say.
+    pub model: String,
+}
+
+impl Settings {
+    /// Reads the variables, and the file that `MAINSTAY_CONFIG` names.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub fn load(environment: &Environment) -> Result<Self, SettingErrors> {
+        let loader = match environment.get("MAINSTAY_CONFIG").filter(|path| !path.is_empty()) {
+            Some(path) => Loader::new().file(path),
+            None => Loader::new().text("built-in settings", BUILT_IN),
+        };
+        let loader = loader.environment(environment.clone());
+        let mut variables = Section::of_environment(environment);
+        let said = &mut variables;
+        let listen = said.address("ORCHESTRATOR_LISTEN").or(SocketAddr::from(([0, 0, 0, 0], 50052)));
+        let admin_listen =
+            said.address("ORCHESTRATOR_ADMIN_LISTEN").or(SocketAddr::from(([0, 0, 0, 0], 8081)));
+        let id = said.text("ORCHESTRATOR_ID").or("orchestrator".to_owned());
+        if id.len() > 64 || !id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            said.refuse("ORCHESTRATOR_ID", "a name of at most 64 letters, digits, '-', '_' and '.'");
+        }
+        let data_dir = said.text("DATA_DIR").or("data/orchestrator".to_owned()).into();
+        let database = url(said, "DATABASE_URL", "a URL such as postgres://user@host/database", |url| {
+            url.starts_with("postgres").then(|| PgConnectOptions::from_str(url).ok()).flatten()
+        });
+        let redis =
+            url(said, "REDIS_URL", "a URL such as redis://host:6379", |url| redis::Client::open(url).ok());
+        let agents = said.endpoint("AGENT_CORE_URL", &["http"]).or("http://127.0.0.1:50051".to_owned());
+        let agent_timeout = time(said, "AGENT_TIMEOUT", Duration::from_secs(5));
+        let llm = Provider {
+            url: said.endpoint("LLM_URL", &["http", "https"]).or("http://127.0.0.1:8000/v1".to_owned()),
+            key: said.secret("LLM_API_KEY", 8).optional(),
+            model: said.text("LLM_MODEL").or("reference".to_owned()),
+        };
+        let (key, model) =
+            (said.secret("LLM_FALLBACK_API_KEY", 8).optional(), said.text("LLM_FALLBACK_MODEL").optional());
+        let llm_fallback = said.endpoint("LLM_FALLBACK_URL", &["http", "https"]).optional();
+        let llm_fallback =
+            llm_fallback.map(|url| Provider { url, key, model: model.unwrap_or_else(|| llm.model.clone()) });
+        let llm_health =
+            said.endpoint("LLM_HEALTH_URL", &["http"]).optional().or_else(|| own_health(&llm.url));
+        let llm_timeout = time(said, "LLM_TIMEOUT", Duration::from_secs(30));
+        let most_running = count(said, "MAX_RUNNING_TASKS", 256);
+        let most_readers = count(said, "MAX_READERS", 1024);
+        let (loaded, ()) = SettingErrors::both(loader.load(), variables.finish())?;
+        Ok(Self {
+            listen,
+            admin_listen,
+            id,
+            data_dir,
+            database,
+            redis,
+            agents,
+            agent_timeout,
+            llm,
+            llm_fallback,
+            llm_health,
+            llm_timeout,
+            most_running,
+            most_readers,
+            metrics: None,
+            loader,
+            loaded,
+        })
+    }
+
+    /// Shows these metrics at `/metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: PrometheusHandle) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+}
+
+/// A URL of a store, which may hold a password.
+fn url<T>(said: &mut Section, key: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let url = said.secret(key, 8).optional()?;
+    let read = read(url.expose());
+    if read.is_none() {
+        said.refuse(key, expected);
+    }
+    read
+}
+
+/// A time of a second or so: more than none, at most an hour.
+fn time(said: &mut Section, key: &str, default: Duration) -> Duration {
+    let time = said.duration(key).or(default);
+    if time.is_zero() || time > Duration::from_secs(3600) {
+        said.refuse(key, "a duration of more than 0s and at most 1h");
+    }
+    time
+}
+
+fn count(said: &mut Section, key: &str, default: usize) -> usize {
+    let count = said.number::<usize>(key).or(default);
+    if !(1..=100_000).contains(&count) {
+        said.refuse(key, "a number from 1 to 100000");
+    }
+    count
+}
+
+/// A service of one's own says at `/health`, beside its `/v1`, whether it is well.
+fn own_health(url: &str) -> Option<String> {
+    let base = url.trim_end_matches('/').trim_end_matches("/v1");
+    base.starts_with("http://").then(|| format!("{base}/health"))
+}
+
+/// Without what may hold secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("id", &self.id)
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("database", &self.database.is_some())
+            .field("redis", &self.redis.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("model", &self.model).finish_non_exhaustive()
+    }
+}
