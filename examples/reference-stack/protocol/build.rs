@@ -6,10 +6,7 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = [
-        "mainstay/reference/v1/agent_core.proto",
-        "mainstay/reference/v1/orchestrator.proto",
-    ];
+    let files = ["mainstay/reference/v1/agent_core.proto", "mainstay/reference/v1/orchestrator.proto"];
     let files = protox::compile(files, ["proto"])?;
     // For server reflection.
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

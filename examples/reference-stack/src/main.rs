@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod drill;
+mod up;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the whole stack as one process: gateway, orchestrator, agents and language model
+    ///
+    /// Without `REDIS_URL` and `DATABASE_URL` it keeps everything in memory and in files. Exits with 78 if its settings are wrong.
+    Up(up::Options),
     /// Kill, hang and break what a gateway depends on under load, and compare a guarded with an unguarded route
     ///
     /// Exits with 0 if the guarded route was better where it must be, with 1 if it was not, and with 2 if the drill
@@ -35,6 +40,10 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
+        Command::Up(options) => match up::run(options).await {
+            Ok(status) => return ExitCode::from(status),
+            Err(error) => Err(error),
+        },
         Command::Drill(options) => drill::run(options).await,
         Command::Gateway(options) => drill::gateway::run(options).await.map(|()| true),
         Command::Balancer(options) => drill::balancer::run(options).await.map(|()| true),

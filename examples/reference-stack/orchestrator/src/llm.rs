@@ -6,17 +6,28 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use mainstay::breaker::{Breaker, BreakerError};
 use mainstay::degrade::Behavior;
 use mainstay::health::{IntoProbe, Probe, source};
-use mainstay_http::{GuardedClient, HttpLayer, health};
+use mainstay_http::{HttpLayer, health};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use stack_openai::sse::{ChunkDecoder, Streamed};
 use stack_openai::{ChatMessage, ChatRequest};
 use tokio::time::timeout;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder, ServiceExt};
+use tower_http::timeout::ResponseBodyTimeoutLayer;
 use tracing::warn;
 
 use crate::settings::{Provider, Settings};
@@ -33,7 +44,7 @@ const NOTICE: &str =
 pub(crate) struct Llm {
     model: Client,
     fallback: Option<Client>,
-    earlier: Arc<Cache<[u8; 32], Arc<str>, Bytes>>,
+    earlier: Arc<Cache<[u8; 32], Arc<str>, ByBytes>>,
     check: Probe,
 }
 
@@ -62,7 +73,7 @@ pub(crate) struct Refused(pub(crate) StatusCode);
 
 #[derive(Clone)]
 struct Client {
-    http: GuardedClient,
+    http: Guarded,
     provider: Provider,
     within: Duration,
 }
@@ -75,8 +86,15 @@ enum Fault {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
+/// An HTTP client behind a breaker.
+type Guarded = BoxCloneSyncService<
+    Request<Full<Bytes>>,
+    Response<UnsyncBoxBody<Bytes, BoxError>>,
+    BreakerError<legacy::Error>,
+>;
+
 #[derive(Clone)]
-struct Bytes;
+struct ByBytes;
 
 impl Llm {
     pub(crate) fn new(settings: &Settings, breaker: Breaker, fallback: Breaker) -> Result<Self, BoxError> {
@@ -85,10 +103,10 @@ impl Llm {
         let second = settings.llm_fallback.as_ref().map(|provider| client(provider, fallback)).transpose()?;
         let model = client(&settings.llm, breaker.clone())?;
         let check = match &settings.llm_health {
-            Some(url) => health::check_reqwest(model.http.clone(), url)?,
+            Some(url) => health::check_with(model.http.clone(), url)?,
             None => source(breaker).into_probe(),
         };
-        let earlier = Arc::new(Cache::with_weighter(1000, EARLIER, Bytes));
+        let earlier = Arc::new(Cache::with_weighter(1000, EARLIER, ByBytes));
         Ok(Self { model, fallback: second, earlier, check })
     }
 
@@ -175,15 +193,26 @@ impl From {
 }
 
 impl Client {
-    fn new(provider: Provider, within: Duration, breaker: Breaker) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(2).min(within))
+    fn new(provider: Provider, within: Duration, breaker: Breaker) -> Result<Self, BoxError> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(Duration::from_secs(2).min(within)));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(tls);
+        let http = ServiceBuilder::new()
+            .layer(HttpLayer::client(breaker).timeout(within))
             // A stream that falls silent is a failure to the breaker; what we drop because it takes too long is not.
-            .read_timeout(Duration::from_secs(10).min(within / 2))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        let http = GuardedClient::with(client, HttpLayer::client(breaker).timeout(within));
-        Ok(Self { http, provider, within })
+            .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(10).min(within / 2)))
+            .service(client);
+        let http = http.map_response(|response: Response<_>| {
+            response.map(|body| UnsyncBoxBody::new(BodyExt::map_err(body, BoxError::from)))
+        });
+        Ok(Self { http: BoxCloneSyncService::new(http), provider, within })
     }
 
     /// Adds the answer to `text`, piece by piece.
@@ -206,15 +235,20 @@ impl Client {
         tell: &(impl Fn(&str) + Sync),
     ) -> Result<(), Fault> {
         let url = format!("{}/chat/completions", self.provider.url.trim_end_matches('/'));
-        let mut post = self.http.get_ref().post(url).json(request);
+        let mut post = Request::post(url).header(CONTENT_TYPE, "application/json");
         if let Some(key) = &self.provider.key {
-            post = post.bearer_auth(key.expose());
+            post = post.header(AUTHORIZATION, format!("Bearer {}", key.expose()));
         }
         if let Some(trace) = trace {
             post = post.header("traceparent", trace);
         }
         let down = |why: &dyn std::fmt::Display| Fault::Down(why.to_string());
-        let mut response = self.http.send(post).await.map_err(|error| down(&said(&error)))?;
+        let unfit = |_| down(&"the request cannot be sent");
+        let body = serde_json::to_vec(request).map_err(|_| down(&"the request cannot be sent"))?;
+        let post = post.body(Full::from(body)).map_err(unfit)?;
+        let mut http = self.http.clone();
+        let sent = async { http.ready().await?.call(post).await };
+        let mut response = sent.await.map_err(|error| down(&said(&error)))?;
         match response.status() {
             StatusCode::OK => {}
             status @ (StatusCode::BAD_REQUEST
@@ -224,7 +258,9 @@ impl Client {
             status => return Err(down(&status)),
         }
         let mut decoder = ChunkDecoder::new();
-        while let Some(bytes) = response.chunk().await.map_err(|_| down(&"the answer broke off"))? {
+        while let Some(frame) = response.frame().await {
+            let frame = frame.map_err(|_| down(&"the answer broke off"))?;
+            let Ok(bytes) = frame.into_data() else { continue };
             for streamed in decoder.push(&bytes).map_err(|error| down(&error))? {
                 match streamed {
                     Streamed::Chunk(chunk) => {
@@ -244,7 +280,7 @@ impl Client {
     }
 }
 
-impl Weighter<[u8; 32], Arc<str>> for Bytes {
+impl Weighter<[u8; 32], Arc<str>> for ByBytes {
     fn weight(&self, _: &[u8; 32], answer: &Arc<str>) -> u64 {
         answer.len() as u64 + 64
     }
@@ -256,10 +292,9 @@ fn key(model: &str, messages: &[ChatMessage]) -> [u8; 32] {
 }
 
 /// Without the driver's words, in which the address is.
-fn said(error: &BreakerError<reqwest::Error>) -> String {
+fn said(error: &BreakerError<legacy::Error>) -> String {
     match error {
         BreakerError::Inner(error) if error.is_connect() => "it cannot be reached".to_owned(),
-        BreakerError::Inner(error) if error.is_timeout() => "it took too long".to_owned(),
         BreakerError::Inner(_) => "the call failed".to_owned(),
         other => other.to_string(),
     }

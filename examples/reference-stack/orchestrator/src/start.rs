@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay::Following;
 use mainstay::health::Shutdown;
+use mainstay::{Following, Mainstay};
 use mainstay_health_grpc::{HealthGrpc, Serves};
 use stack_protocol::v1::orchestrator_server::OrchestratorServer;
 use tokio::net::TcpListener;
@@ -40,6 +40,7 @@ const DRAIN_SPOOL: Duration = Duration::from_secs(5);
 pub struct Running {
     address: SocketAddr,
     admin_address: SocketAddr,
+    mainstay: Mainstay,
     shutdown: Shutdown,
     runner: Runner,
     limit: Duration,
@@ -69,8 +70,6 @@ pub enum StartError {
 ///
 /// What it cannot do without.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
-    // For providers with https. Another part of the program may have chosen one before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     std::fs::create_dir_all(&settings.data_dir).map_err(StartError::Data)?;
     let settings = Arc::new(settings);
     let wiring = |error| StartError::Wiring(error);
@@ -130,7 +129,17 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     info!(%address, %admin_address, id = settings.id, "started");
     let said = &settings.loaded.settings().health;
     let limit = said.drain_delay.saturating_add(said.drain_limit);
-    Ok(Running { address, admin_address, shutdown, runner, limit, server, admin, _following: following })
+    Ok(Running {
+        address,
+        admin_address,
+        mainstay,
+        shutdown,
+        runner,
+        limit,
+        server,
+        admin,
+        _following: following,
+    })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -157,6 +166,11 @@ impl Running {
     /// Where its health and metrics are.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
+    }
+
+    /// Its breakers, health and degradation: for who looks after it in the same process.
+    pub fn mainstay(&self) -> &Mainstay {
+        &self.mainstay
     }
 
     /// Ends it: it is not ready any more, refuses new tasks, finishes those that run, delivers what the spool has, and closes its

@@ -3,7 +3,13 @@
 #![allow(missing_docs, reason = "generated")]
 
 /// The services and messages of `mainstay.reference.v1`.
-#[allow(clippy::all, clippy::indexing_slicing, clippy::unwrap_used, missing_debug_implementations, unreachable_pub)]
+#[allow(
+    clippy::all,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    unreachable_pub
+)]
 pub mod v1 {
     tonic::include_proto!("mainstay.reference.v1");
 }

@@ -1,0 +1,104 @@
+//! What the store has under a key.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mainstay::degrade::headers::{DEGRADED, DEGRADED_ANSWER, DEGRADED_REASON};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Fingerprint, replayed};
+use crate::problem::Problem;
+
+/// The largest body that is kept. Of a larger one the task is, under its id.
+const LARGEST: usize = 1024 * 1024;
+/// What of a response's head is kept.
+static HEADERS: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::LOCATION,
+    HeaderName::from_static("x-task-id"),
+    DEGRADED,
+    DEGRADED_REASON,
+    DEGRADED_ANSWER,
+];
+
+/// A request that runs, or has run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    fingerprint: String,
+    /// Tells this try from all others.
+    owner: Uuid,
+    /// None while it runs.
+    pub(super) answer: Option<Answer>,
+}
+
+/// What the response was.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    Whole(Whole),
+    Stream { task: Uuid },
+}
+
+/// A response.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Whole {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Record {
+    pub(super) fn running(fingerprint: &Fingerprint) -> Self {
+        Self { fingerprint: fingerprint.to_hex(), owner: Uuid::new_v4(), answer: None }
+    }
+
+    pub(super) fn answered(self, answer: Answer) -> Self {
+        Self { answer: Some(answer), ..self }
+    }
+
+    pub(super) fn is_of(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == fingerprint.to_hex()
+    }
+
+    pub(super) fn from_json(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Whole {
+    /// What of a response is kept, if all of it can be; and the response.
+    pub(super) async fn of(response: Response) -> (Option<Self>, Response) {
+        let (head, body) = response.into_parts();
+        let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+            let detail = "The answer broke off.";
+            return (None, Problem::new(StatusCode::BAD_GATEWAY, detail).into_response());
+        };
+        let headers = HEADERS.iter().flat_map(|name| {
+            let values = head.headers.get_all(name).iter();
+            values.filter_map(|value| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        });
+        let whole = |body: &str| Self {
+            status: head.status.as_u16(),
+            headers: headers.collect(),
+            body: body.to_owned(),
+        };
+        let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= LARGEST);
+        (text.map(whole), Response::from_parts(head, Body::from(bytes)))
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        replayed(response)
+    }
+}

@@ -1,0 +1,330 @@
+//! A small orchestrator in the test's own process: it echoes, counts, waits when told to, and can go away.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::Stream;
+use mainstay_health_grpc::pb::health_server::{Health, HealthServer};
+use mainstay_health_grpc::pb::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+    health_check_response::ServingStatus,
+};
+use stack_protocol::v1::orchestrator_server::{Orchestrator, OrchestratorServer};
+use stack_protocol::v1::task_event::Event;
+use stack_protocol::v1::*;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+
+type Events = Pin<Box<dyn Stream<Item = Result<TaskEvent, Status>> + Send>>;
+
+/// What the orchestrators of a test share, as real ones share a database.
+#[derive(Clone, Default)]
+pub struct World(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    tasks: BTreeMap<String, Task>,
+    /// In the order in which they came.
+    order: Vec<String>,
+    /// How often each id was handed in for the first time.
+    ran: BTreeMap<String, u32>,
+    submits: u32,
+    requests: Vec<SubmitTaskRequest>,
+    degradation: Option<Degradation>,
+    fails: bool,
+}
+
+#[derive(Clone)]
+struct Fake {
+    world: World,
+    /// Tasks end while this is true.
+    going: watch::Receiver<bool>,
+    refusal: Arc<Mutex<Option<(Code, &'static str)>>>,
+    knows: Arc<Mutex<bool>>,
+}
+
+/// An orchestrator that runs until it is dropped.
+pub struct FakeOrchestrator {
+    pub addr: SocketAddr,
+    pub world: World,
+    going: watch::Sender<bool>,
+    refusal: Arc<Mutex<Option<(Code, &'static str)>>>,
+    knows: Arc<Mutex<bool>>,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl FakeOrchestrator {
+    pub async fn start() -> Self {
+        Self::in_world(World::default()).await
+    }
+
+    /// On a runtime of its own, so that it can be killed with all its connections.
+    pub async fn in_world(world: World) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (going, receiver) = watch::channel(true);
+        let (refusal, knows) = (Arc::default(), Arc::new(Mutex::new(true)));
+        let fake = Fake {
+            world: world.clone(),
+            going: receiver,
+            refusal: Arc::clone(&refusal),
+            knows: knows.clone(),
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let served = tonic::transport::Server::builder()
+                .add_service(OrchestratorServer::new(fake))
+                .add_service(HealthServer::new(Well))
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+                    let _ = stopped.await;
+                });
+            served.await.unwrap();
+        });
+        Self { addr, world, going, refusal, knows, stop: Some(stop), runtime: Some(runtime) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Tasks get as far as their first piece of text, and wait.
+    pub fn hold(&self) {
+        self.going.send_replace(false);
+    }
+
+    pub fn go_on(&self) {
+        self.going.send_replace(true);
+    }
+
+    /// Answers everything with this status, or again by itself.
+    pub fn refuse(&self, refusal: impl Into<Option<(Code, &'static str)>>) {
+        *self.refusal.lock().unwrap() = refusal.into();
+    }
+
+    /// Knows no task, though the others may.
+    pub fn forget(&self) {
+        *self.knows.lock().unwrap() = false;
+    }
+
+    /// Goes away at once, with all its connections.
+    pub fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for FakeOrchestrator {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        self.kill();
+    }
+}
+
+impl World {
+    /// How many tasks have run.
+    pub fn ran(&self) -> u32 {
+        self.0.lock().unwrap().ran.values().sum()
+    }
+
+    /// How many submits arrived.
+    pub fn submits(&self) -> u32 {
+        self.0.lock().unwrap().submits
+    }
+
+    pub fn last_request(&self) -> SubmitTaskRequest {
+        self.0.lock().unwrap().requests.last().unwrap().clone()
+    }
+
+    pub fn degrade(&self, degradation: Degradation) {
+        self.0.lock().unwrap().degradation = Some(degradation);
+    }
+
+    pub fn fail_tasks(&self) {
+        self.0.lock().unwrap().fails = true;
+    }
+
+    fn submit(&self, request: SubmitTaskRequest) -> Task {
+        let mut known = self.0.lock().unwrap();
+        known.submits += 1;
+        known.requests.push(request.clone());
+        if let Some(task) = known.tasks.get(&request.id) {
+            return task.clone();
+        }
+        let words: Vec<_> =
+            request.messages.last().map(|message| message.content.clone()).into_iter().collect();
+        let task = Task {
+            id: request.id.clone(),
+            user: request.user,
+            session: request.session,
+            mode: request.mode,
+            ran_as: request.mode,
+            status: TaskStatus::Queued.into(),
+            model: request.model,
+            answer: format!("You said: {}", words.concat()),
+            error: if known.fails { "the model said no".to_owned() } else { String::new() },
+            degradation: known.degradation.clone(),
+            aggregate: String::new(),
+            created_ms: 1_700_000_000_000 + i64::from(known.submits),
+            updated_ms: 1_700_000_000_000 + i64::from(known.submits),
+        };
+        *known.ran.entry(request.id.clone()).or_default() += 1;
+        known.order.push(request.id.clone());
+        known.tasks.insert(request.id, task.clone());
+        Task { answer: String::new(), error: String::new(), degradation: None, ..task }
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Task)) -> Task {
+        let mut known = self.0.lock().unwrap();
+        let task = known.tasks.get_mut(id).unwrap();
+        change(task);
+        task.clone()
+    }
+
+    fn find(&self, id: &str, user: &str) -> Option<Task> {
+        let known = self.0.lock().unwrap();
+        known.tasks.get(id).filter(|task| task.user == user).cloned()
+    }
+}
+
+impl Fake {
+    fn check(&self) -> Result<(), Status> {
+        match *self.refusal.lock().unwrap() {
+            Some((code, message)) => Err(Status::new(code, message)),
+            None => Ok(()),
+        }
+    }
+
+    fn find(&self, id: &str, user: &str) -> Result<Task, Status> {
+        self.check()?;
+        let knows = *self.knows.lock().unwrap();
+        self.world.find(id, user).filter(|_| knows).ok_or_else(|| Status::not_found("no such task"))
+    }
+
+    fn ended(world: &World, id: &str) -> Task {
+        world.change(id, |task| {
+            if task.status() != TaskStatus::Cancelled {
+                let status = if task.error.is_empty() { TaskStatus::Succeeded } else { TaskStatus::Failed };
+                task.status = status.into();
+            }
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Orchestrator for Fake {
+    type StreamTaskStream = Events;
+
+    async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Result<Response<Task>, Status> {
+        self.check()?;
+        Ok(Response::new(self.world.submit(request.into_inner())))
+    }
+
+    async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<Task>, Status> {
+        let request = request.into_inner();
+        let task = self.find(&request.id, &request.user)?;
+        let goes = *self.going.borrow();
+        Ok(Response::new(if goes { Self::ended(&self.world, &task.id) } else { task }))
+    }
+
+    async fn stream_task(&self, request: Request<StreamTaskRequest>) -> Result<Response<Events>, Status> {
+        let request = request.into_inner();
+        let task = self.find(&request.id, &request.user)?;
+        let (world, going) = (self.world.clone(), self.going.clone());
+        let (half, rest) = task.answer.split_at(4);
+        let (half, rest) = (half.to_owned(), rest.to_owned());
+        let events = events_from(request.after, move |sequence| {
+            let (world, mut going) = (world.clone(), going.clone());
+            let (half, rest, id, mode) = (half.clone(), rest.clone(), task.id.clone(), task.mode);
+            async move {
+                match sequence {
+                    1 => Some(Event::Started(mode)),
+                    2 => Some(Event::Text(half)),
+                    3 | 4 => {
+                        let cancelled =
+                            || world.0.lock().unwrap().tasks[&id].status() == TaskStatus::Cancelled;
+                        while !*going.borrow() && !cancelled() {
+                            let _ = tokio::time::timeout(Duration::from_millis(20), going.changed()).await;
+                        }
+                        if sequence == 3 {
+                            Some(Event::Text(rest))
+                        } else {
+                            Some(Event::Ended(Fake::ended(&world, &id)))
+                        }
+                    }
+                    _ => None,
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<Task>, Status> {
+        let request = request.into_inner();
+        self.find(&request.id, &request.user)?;
+        Ok(Response::new(self.world.change(&request.id, |task| task.status = TaskStatus::Cancelled.into())))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<ListTasksRequest>,
+    ) -> Result<Response<ListTasksReply>, Status> {
+        self.check()?;
+        let request = request.into_inner();
+        let known = self.world.0.lock().unwrap();
+        let from: usize = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse().map_err(|_| Status::invalid_argument("page_token: not one of ours"))?,
+        };
+        let size = if request.page_size == 0 { 20 } else { request.page_size as usize };
+        let all: Vec<_> = known.order.iter().rev().map(|id| known.tasks[id].clone()).collect();
+        let all: Vec<_> = all.into_iter().filter(|task| task.user == request.user).collect();
+        let tasks: Vec<_> = all.iter().skip(from).take(size).cloned().collect();
+        let next = from + tasks.len();
+        let next_page_token = if next < all.len() { next.to_string() } else { String::new() };
+        Ok(Response::new(ListTasksReply { tasks, next_page_token }))
+    }
+}
+
+fn events_from<F>(
+    after: u64,
+    tell: impl Fn(u64) -> F + Send + 'static,
+) -> impl Stream<Item = Result<TaskEvent, Status>> + Send
+where
+    F: Future<Output = Option<Event>> + Send,
+{
+    futures_util::stream::unfold((after + 1, tell), |(sequence, tell)| async move {
+        let event = tell(sequence).await?;
+        Some((Ok(TaskEvent { sequence, event: Some(event) }), (sequence + 1, tell)))
+    })
+}
+
+/// It serves.
+struct Well;
+
+#[tonic::async_trait]
+impl Health for Well {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    }
+
+    async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
