@@ -1,7 +1,6 @@
 //! The whole stack as one process, on embedded stores and on real servers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -21,16 +20,16 @@ impl Stack {
             command.env(format!("{service}_LISTEN"), "127.0.0.1:0");
             command.env(format!("{service}_ADMIN_LISTEN"), "127.0.0.1:0");
         }
-        let mut child = command.spawn().unwrap();
-        let mut said = HashMap::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let mut stack =
+            Self { child: command.spawn().unwrap(), gateway: String::new(), token: String::new() };
+        for line in BufReader::new(stack.child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
-            if let Some((who, address)) = line.split_once(" listens on ") {
-                said.insert(who.to_owned(), address.to_owned());
+            if let Some(address) = line.strip_prefix("gateway listens on ") {
+                stack.gateway = address.to_owned();
             }
             if let Some(token) = line.strip_prefix("TOKEN=") {
-                let gateway = said.remove("gateway").unwrap();
-                return Self { child, gateway, token: token.to_owned() };
+                stack.token = token.to_owned();
+                return stack;
             }
         }
         panic!("it did not start");
