@@ -2,7 +2,7 @@
 //! Every variable that they read is read here too; what is not set is chosen so that they find each other.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// Start a local Redis and a local PostgreSQL, which end with the stack
     #[arg(long)]
     servers: bool,
-    /// Where the spool and the embedded stores are [default: a directory that is deleted at the end]
+    /// Where the spool and the embedded stores are [default: `DATA_DIR`, else `data`; with `--servers` a directory that ends with them]
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -34,14 +34,19 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<u8> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 
     let mut variables = Variables::of_process();
-    let scratch = options.data_dir.is_none().then(tempfile::tempdir).transpose()?;
-    let data =
-        options.data_dir.or_else(|| scratch.as_ref().map(|dir| dir.path().to_owned())).unwrap_or_default();
+    let data = options.data_dir.or_else(|| variables.0.get("DATA_DIR").map(PathBuf::from));
+    // What was accepted is not thrown away, but with the servers in which it ended.
+    let scratch = (data.is_none() && options.servers).then(tempfile::tempdir).transpose()?;
+    let data = data.or_else(|| scratch.as_ref().map(|dir| dir.path().to_owned()));
+    let data = data.unwrap_or_else(|| PathBuf::from("data"));
     let servers = if options.servers { Some(start_servers(&mut variables).await?) } else { None };
-    let secret = variables.default("JWT_SECRET", &random_secret());
+    let own_secret = (!variables.0.contains_key("JWT_SECRET")).then(random_secret);
+    if let Some(secret) = &own_secret {
+        variables.default("JWT_SECRET", secret);
+    }
 
     let ended = tokio::select! {
-        ended = serve(&mut variables, &data, &secret) => ended,
+        ended = serve(&mut variables, &data, own_secret.as_deref()) => ended,
         _ = terminate.recv() => return Ok(0),
         _ = interrupt.recv() => return Ok(0),
     };
@@ -85,10 +90,10 @@ impl Running {
     }
 }
 
-async fn serve(variables: &mut Variables, data: &std::path::Path, secret: &str) -> anyhow::Result<Running> {
-    for service in ["AGENT_CORE", "LLM_SERVICE", "ORCHESTRATOR", "GATEWAY"] {
-        // Whoever stops one process does not wait for balancers.
-        variables.default(&format!("{service}_DRAIN_DELAY"), "0s");
+async fn serve(variables: &mut Variables, data: &Path, own_secret: Option<&str>) -> anyhow::Result<Running> {
+    // Whoever stops one process does not wait for balancers.
+    for delay in ["AGENT_CORE_DRAIN_DELAY", "LLM_SERVICE_DRAIN_DELAY", "MAINSTAY__HEALTH__DRAIN_DELAY"] {
+        variables.default(delay, "0s");
     }
     for (listen, port) in
         [("AGENT_CORE", 50051), ("LLM_SERVICE", 8000), ("ORCHESTRATOR", 50052), ("GATEWAY", 8080)]
@@ -100,6 +105,14 @@ async fn serve(variables: &mut Variables, data: &std::path::Path, secret: &str) 
     {
         variables.default(&format!("{listen}_ADMIN_LISTEN"), &format!("127.0.0.1:{port}"));
     }
+
+    // All that is wrong, before anything begins.
+    let said = variables.environment();
+    let services = SettingErrors::both(
+        SettingErrors::both(agent_core::Settings::load(&said), llm_service::Settings::load(&said)),
+        SettingErrors::both(orchestrator::Settings::load(&said), gateway::Settings::load(&said)),
+    );
+    drop(services?);
 
     let agents = agent_core::start(agent_core::Settings::load(&variables.environment())?).await?;
     say("agent-core", agents.address(), agents.admin_address());
@@ -129,16 +142,16 @@ async fn serve(variables: &mut Variables, data: &std::path::Path, secret: &str) 
 
     let stores = |name, url| if variables.0.contains_key(url) { name } else { "embedded" };
     println!("stores: {}, {}", stores("Redis", "REDIS_URL"), stores("PostgreSQL", "DATABASE_URL"));
-    println!(
-        "\nA token for trying it, valid for {} hours:\n\nTOKEN={}\n",
-        TOKEN.as_secs() / 3600,
-        token(secret)?
-    );
-    println!(
-        "curl -sN http://{}/v1/chat/completions -H \"authorization: Bearer $TOKEN\" -H 'content-type: application/json' \\\n  \
-         -d '{{\"model\": \"reference\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'",
-        gateway.addr
-    );
+    // A secret of somebody's own is not for trying things out.
+    if let Some(secret) = own_secret {
+        let (token, hours) = (token(secret)?, TOKEN.as_secs() / 3600);
+        println!("\nA token for trying it, valid for {hours} hours:\n\nTOKEN={token}\n");
+        println!(
+            "curl -sN http://{}/v1/chat/completions -H \"authorization: Bearer $TOKEN\" -H 'content-type: application/json' \\\n  \
+             -d '{{\"model\": \"reference\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'",
+            gateway.addr
+        );
+    }
     Ok(Running { gateway, orchestrator, agents, model })
 }
 

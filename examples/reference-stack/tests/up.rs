@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -13,9 +14,15 @@ struct Stack {
 }
 
 impl Stack {
-    fn start(arguments: &[&str]) -> Self {
+    fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reference-stack"));
-        command.arg("up").args(arguments).stdout(Stdio::piped()).stdin(Stdio::null());
+        command
+            .arg("up")
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null());
         for service in ["AGENT_CORE", "LLM_SERVICE", "ORCHESTRATOR", "GATEWAY"] {
             command.env(format!("{service}_LISTEN"), "127.0.0.1:0");
             command.env(format!("{service}_ADMIN_LISTEN"), "127.0.0.1:0");
@@ -72,12 +79,14 @@ impl Drop for Stack {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_embedded_stores_it_answers_and_ends_when_it_is_told_to() {
-    Stack::start(&[]).answers_and_ends().await;
+    let data = tempfile::tempdir().unwrap();
+    Stack::start(data.path(), &[]).answers_and_ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_redis_and_a_postgresql_of_its_own_too() {
-    Stack::start(&["--servers"]).answers_and_ends().await;
+    let data = tempfile::tempdir().unwrap();
+    Stack::start(data.path(), &["--servers"]).answers_and_ends().await;
 }
 
 #[test]
@@ -88,9 +97,10 @@ fn what_is_wrong_with_the_settings_is_told_at_once_with_78() {
         .env("LLM_SERVICE_ADMIN_LISTEN", "127.0.0.1:0")
         .env("AGENT_CORE_LISTEN", "127.0.0.1:0")
         .env("AGENT_CORE_ADMIN_LISTEN", "nowhere")
+        .env("JWT_SECRET", "short")
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("AGENT_CORE_ADMIN_LISTEN"), "{said}");
+    assert!(said.contains("AGENT_CORE_ADMIN_LISTEN") && said.contains("JWT_SECRET"), "{said}");
 }

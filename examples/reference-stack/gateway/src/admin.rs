@@ -1,6 +1,7 @@
 //! The operators' port: health with details, metrics, maintenance.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -44,6 +45,16 @@ pub(crate) fn record_metrics() {
         let builder = PrometheusBuilder::new().set_buckets_for_metric(durations, &buckets).ok()?;
         builder.install_recorder().ok()
     });
+}
+
+/// Tidies up: samples are kept until then, also if nobody ever asks for them.
+pub(crate) async fn tidy_metrics() {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        if let Some(Some(handle)) = METRICS.get() {
+            handle.run_upkeep();
+        }
+    }
 }
 
 /// The routes of the port.

@@ -144,6 +144,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let (serving, ending) = (app.clone(), shutdown.clone());
     let served = tokio::spawn(async move {
         let preparing = tokio::spawn(prepare(keys)).abort_handle();
+        let tidying = tokio::spawn(admin::tidy_metrics()).abort_handle();
         let admin =
             serve::serve(admin_listener, admin::router(serving.clone()), head, 100, std::future::pending());
         let admin = tokio::spawn(admin).abort_handle();
@@ -160,6 +161,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         tracing::info!(left = ended.left, seconds = ended.took.as_secs_f64(), "the gateway has ended");
         admin.abort();
         preparing.abort();
+        tidying.abort();
         drop(following);
     });
     Ok(Running { addr, admin_addr, app, shutdown, served })

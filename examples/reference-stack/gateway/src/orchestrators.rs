@@ -1,4 +1,4 @@
-//! The orchestrators: each behind a breaker of its own, asked by turns. Look at [`Orchestrators::ask`], the only way to them, and at
+//! The orchestrators: each behind a breaker of its own, asked by turns. Look at `Orchestrators::ask`, the only way to them, and at
 //! `stream.rs`, which goes on with another one where a stream breaks off.
 
 mod stream;

@@ -1,5 +1,5 @@
 //! The wiring, all of it: settings make the breakers, the breakers guard the clients, the checks look through the clients, and the degradation
-//! manager watches both. Look at [`wire`].
+//! manager watches both. Look at `wire`.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -103,7 +103,7 @@ impl Executor {
         let tell = |text: &str| live.tell(Event::Text(text.to_owned()));
         let answer = self
             .llm
-            .answer(&task.model, found.as_message(), messages, behavior.behavior, trace.as_deref(), &tell)
+            .answer(task, found.as_message(), messages, behavior.behavior, trace.as_deref(), &tell)
             .await;
         let answer = match answer {
             Ok(answer) => answer,

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -31,11 +31,14 @@ use tower_http::timeout::ResponseBodyTimeoutLayer;
 use tracing::warn;
 
 use crate::settings::{Provider, Settings};
+use crate::task::Task;
 
 /// The longest answer, in bytes. What comes behind it is not read.
 pub(crate) const LONGEST_ANSWER: usize = 256 * 1024;
 /// What earlier answers may take of the memory, in bytes.
 const EARLIER: u64 = 64 * 1024 * 1024;
+/// How long an answer may stand in for a new one.
+const GOOD_FOR: Duration = Duration::from_secs(3600);
 /// The answer when there is none.
 const NOTICE: &str =
     "The language model cannot be reached at the moment. The task is recorded; please ask again later.";
@@ -44,7 +47,7 @@ const NOTICE: &str =
 pub(crate) struct Llm {
     model: Client,
     fallback: Option<Client>,
-    earlier: Arc<Cache<[u8; 32], Arc<str>, ByBytes>>,
+    earlier: Arc<Cache<[u8; 32], Earlier, ByBytes>>,
     check: Probe,
 }
 
@@ -93,6 +96,13 @@ type Guarded = BoxCloneSyncService<
     BreakerError<legacy::Error>,
 >;
 
+/// What was answered, and when.
+#[derive(Clone)]
+struct Earlier {
+    text: Arc<str>,
+    at: Instant,
+}
+
 #[derive(Clone)]
 struct ByBytes;
 
@@ -115,19 +125,19 @@ impl Llm {
         self.check.clone()
     }
 
-    /// Answers, and tells the text as it comes. `findings` are put before the messages; an earlier answer to the same messages is one
-    /// whatever was found then. `behavior` is what the level says of calls of the language model.
+    /// Answers, and tells the text as it comes. `findings` are put before the messages; an earlier answer to the same messages of the same
+    /// user is one whatever was found then. `behavior` is what the level says of calls of the language model.
     pub(crate) async fn answer(
         &self,
-        model: &str,
+        task: &Task,
         findings: Option<ChatMessage>,
         messages: Vec<ChatMessage>,
         behavior: Behavior,
         trace: Option<&str>,
         tell: &(impl Fn(&str) + Sync),
     ) -> Result<Answer, Refused> {
-        let model = if model.is_empty() { self.model.provider.model.as_str() } else { model };
-        let key = key(model, &messages);
+        let model = if task.model.is_empty() { &self.model.provider.model } else { &task.model };
+        let key = key(&task.user, model, &messages);
         let request = ChatRequest::new(model, findings.into_iter().chain(messages).collect()).streamed();
         let mut answer = Answer { text: String::new(), from: From::Model, whole: true, failed: Vec::new() };
 
@@ -140,7 +150,7 @@ impl Llm {
         };
         match asked {
             Ok(()) => {
-                self.earlier.insert(key, answer.text.as_str().into());
+                self.earlier.insert(key, Earlier { text: answer.text.as_str().into(), at: Instant::now() });
                 return Ok(answer);
             }
             Err(Fault::Refused(status)) => return Err(Refused(status)),
@@ -171,8 +181,8 @@ impl Llm {
             }
         }
 
-        let (text, from) = match self.earlier.get(&key) {
-            Some(earlier) => (earlier.to_string(), From::Cache),
+        let (text, from) = match self.earlier.get(&key).filter(|earlier| earlier.at.elapsed() < GOOD_FOR) {
+            Some(earlier) => (earlier.text.to_string(), From::Cache),
             None => (NOTICE.to_owned(), From::Notice),
         };
         tell(&text);
@@ -280,15 +290,15 @@ impl Client {
     }
 }
 
-impl Weighter<[u8; 32], Arc<str>> for ByBytes {
-    fn weight(&self, _: &[u8; 32], answer: &Arc<str>) -> u64 {
-        answer.len() as u64 + 64
+impl Weighter<[u8; 32], Earlier> for ByBytes {
+    fn weight(&self, _: &[u8; 32], answer: &Earlier) -> u64 {
+        answer.text.len() as u64 + 64
     }
 }
 
-fn key(model: &str, messages: &[ChatMessage]) -> [u8; 32] {
+fn key(user: &str, model: &str, messages: &[ChatMessage]) -> [u8; 32] {
     // It is made of texts, which JSON has words for.
-    Sha256::digest(serde_json::to_vec(&(model, messages)).unwrap_or_default()).into()
+    Sha256::digest(serde_json::to_vec(&(user, model, messages)).unwrap_or_default()).into()
 }
 
 /// Without the driver's words, in which the address is.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use mainstay::config::{EX_CONFIG, Environment};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -32,6 +33,14 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let metrics = PrometheusBuilder::new().install_recorder()?;
+    // Samples are kept until somebody tidies up, also if nobody ever asks for them.
+    let tidied = metrics.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            tidied.run_upkeep();
+        }
+    });
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = start(settings.with_metrics(metrics)).await?;
     println!("orchestrator listens on http://{}", running.address());

@@ -133,7 +133,7 @@ impl KeyTable {
     ///
     /// # Errors
     ///
-    /// [`TableDown`].
+    /// `TableDown`.
     pub async fn prepare(&self) -> Result<(), TableDown> {
         match self {
             Self::Postgres(pool) => {
@@ -148,7 +148,7 @@ impl KeyTable {
     ///
     /// # Errors
     ///
-    /// [`TableDown`].
+    /// `TableDown`.
     pub async fn ping(&self) -> Result<(), TableDown> {
         match self {
             Self::Postgres(pool) => {

@@ -146,7 +146,7 @@ impl Write<Record> for Upserts {
                  ON CONFLICT (id) DO UPDATE SET
                      status = excluded.status, owner = excluded.owner, version = excluded.version,
                      updated_ms = excluded.updated_ms, record = excluded.record, events = excluded.events
-                 WHERE tasks.version < excluded.version",
+                 WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')",
             )
             .bind(tasks.iter().map(|task| task.id).collect::<Vec<_>>())
             .bind(tasks.iter().map(|task| task.user.clone()).collect::<Vec<_>>())

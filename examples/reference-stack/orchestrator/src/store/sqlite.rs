@@ -135,7 +135,7 @@ fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
                  ON CONFLICT (id) DO UPDATE SET
                      status = excluded.status, owner = excluded.owner, version = excluded.version,
                      updated_ms = excluded.updated_ms, record = excluded.record, events = excluded.events
-                 WHERE tasks.version < excluded.version",
+                 WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')",
             )?;
             upsert.execute(params![
                 task.id.as_bytes(),
