@@ -272,7 +272,7 @@ impl Seat {
                 }
                 Turn::Work(work) => work.into_iter().for_each(|work| work(&mut books)),
                 Turn::Sync => {
-                    if !books.sync_by_itself() {
+                    if !books.sync() {
                         rests_until = Instant::now() + REST;
                     }
                     dirty_since = None;

@@ -12,7 +12,8 @@ pub enum FsyncPolicy {
     /// The same promise, but items that are pushed at the same time are synced together. The default.
     EachBatch,
     /// `push` returns when the operating system has the item; the disk has it after this long at the latest. With the power, what was
-    /// accepted within that time may be lost: the newest items, never one in between. More than zero, at most 365 days.
+    /// accepted within that time may be lost: the newest items, never one in between. More than zero, at most 365 days, of real time
+    /// whatever clock the spool has: the power knows no other.
     Interval(Duration),
 }
 

@@ -15,13 +15,13 @@ use tokio::task::JoinHandle;
 
 use crate::books::{Books, Push, Shared, wall};
 use crate::clerk::Clerk;
-use crate::dispatch::{Dispatch, Phase, sync_every};
+use crate::dispatch::{Dispatch, Phase};
 use crate::figures::{Figures, add};
 use crate::row::Row;
 use crate::ticket::Tickets;
 use crate::{
-    DeadLetter, Fault, Finding, FsyncPolicy, ItemId, OpenError, PushError, Queued, Refusal, Sink,
-    SpoolSettings, SpoolStats, Ticket, log,
+    DeadLetter, Fault, Finding, ItemId, OpenError, PushError, Queued, Refusal, Sink, SpoolSettings,
+    SpoolStats, Ticket, log,
 };
 
 /// A queue on disk between a program and a [`Sink`]. Cheap to clone; all clones share one queue.
@@ -111,10 +111,6 @@ where
         findings.iter().for_each(|finding| log::found(&shared.name, finding));
         let clerk = Clerk::start(books)?;
         let (phase, follows) = watch::channel(Phase::Running);
-        if let (FsyncPolicy::Interval(interval), Some(_)) = (settings.fsync, dir) {
-            let (clock, follows) = (settings.clock.clone(), follows.clone());
-            runtime.spawn(sync_every(interval, clock, clerk.clone(), shared.clone(), follows));
-        }
         let dispatch = Dispatch::new(settings.clone(), sink, clerk.clone(), shared.clone(), follows);
         let dispatch = Some(runtime.spawn(dispatch.run()));
         let (closed, ending) = (AtomicBool::new(false), Mutex::new(Ending { dispatch, drained: None }));
@@ -122,7 +118,7 @@ where
         Ok(Self { inner: Arc::new(inner), items: PhantomData })
     }
 
-    /// Puts an item into the queue. When this returns the item is as safe as the [`FsyncPolicy`] says.
+    /// Puts an item into the queue. When this returns the item is as safe as the [`FsyncPolicy`](crate::FsyncPolicy) says.
     ///
     /// If the future is dropped before it ends the item may be in the queue or not.
     ///

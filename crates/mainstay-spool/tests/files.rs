@@ -157,6 +157,27 @@ async fn wherever_a_file_is_cut_or_flipped_the_spool_opens_and_works() {
     }
 }
 
+/// What is left of a new file if its write-ahead file goes: a head, and no tables.
+#[tokio::test]
+async fn wherever_the_head_of_an_empty_file_is_damaged_it_is_found_at_once_or_does_not_matter() {
+    let new = tempfile::tempdir().unwrap();
+    let spool = Spool::open(new.path(), settings(), Ledger::new()).unwrap();
+    let head = std::fs::read(new.path().join("items.db")).unwrap();
+    spool.drain(SECOND).await;
+    assert_eq!(head.len(), 4_096, "the tables are still in the write-ahead file");
+    for at in 0..100 {
+        for flip in [0x01, 0x46, 0xff] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut damaged = head.clone();
+            damaged[at] ^= flip;
+            std::fs::write(dir.path().join("items.db"), damaged).unwrap();
+            assert!(recovered(dir.path()).await.0.is_empty());
+            let (_, findings) = recovered(dir.path()).await;
+            assert!(findings.is_empty(), "byte {at} ^ {flip:#x}: {findings:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn items_that_a_newer_program_wrote_wait_among_the_dead_letters_for_it() {
     let dir = tempfile::tempdir().unwrap();

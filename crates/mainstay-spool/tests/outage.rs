@@ -24,6 +24,8 @@ struct Orders {
     asked: Arc<AtomicU64>,
     last: Mutex<HashMap<String, u64>>,
     done: watch::Sender<u64>,
+    /// How many it had when the item came that was pushed last.
+    before_new: Arc<AtomicU64>,
 }
 
 impl Sink<u64> for Orders {
@@ -36,6 +38,9 @@ impl Sink<u64> for Orders {
         for item in batch {
             assert_eq!(item.attempt(), 1);
             let key = item.key().unwrap().to_owned();
+            if key == "new" {
+                self.before_new.store(*self.done.borrow(), Ordering::SeqCst);
+            }
             let before = last.insert(key, *item.value());
             assert!(before < Some(*item.value()), "{} after {before:?}", item.value());
         }
@@ -80,7 +85,9 @@ async fn an_outage_of_an_hour_uses_up_no_tries_and_little_memory_and_is_replayed
     let (clock, time) = Clock::manual();
     let (up, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let (done, mut is_done) = watch::channel(0);
-    let sink = Orders { up: up.clone(), asked: asked.clone(), last: Mutex::default(), done };
+    let before_new = Arc::new(AtomicU64::new(0));
+    let (last, new) = (Mutex::default(), before_new.clone());
+    let sink = Orders { up: up.clone(), asked: asked.clone(), last, done, before_new: new };
     let breaker = Breaker::builder("sink")
         .trip(Trip::consecutive_failures(3))
         .open_for(OpenFor::fixed(10 * SECOND))
@@ -122,14 +129,11 @@ async fn an_outage_of_an_hour_uses_up_no_tries_and_little_memory_and_is_replayed
     assert!(tried <= 3 + 3_600 / 10 * 3, "the breaker keeps the spool away: {tried}");
 
     up.store(true, Ordering::SeqCst);
-    let mut new = spool.push_with("new", items).await.unwrap();
+    let new = spool.push_with("new", items).await.unwrap();
     let _ticking = ticking(time, SECOND / 10);
-    let place = tokio::select! {
-        fate = &mut new => (fate, *is_done.borrow()),
-        _ = std::future::pending::<()>() => unreachable!(),
-    };
-    assert_eq!(place.0, Fate::Delivered);
-    assert!(place.1 + (batch * concurrency) as u64 > items, "it came before {} older ones", items - place.1);
+    assert_eq!(new.await, Fate::Delivered);
+    let before = before_new.load(Ordering::SeqCst);
+    assert!(before + (batch * concurrency) as u64 > items, "it came before {} older ones", items - before);
     is_done.wait_for(|done| *done == items + 1).await.unwrap();
     assert_eq!(spool.drain(SECOND).await.left, 0);
     assert_eq!(spool.stats().delivered, items + 1);

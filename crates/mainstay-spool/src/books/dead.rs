@@ -192,9 +192,8 @@ impl Books {
                 self.left_behind.push(old);
             }
         }
-        let figures = &self.shared.figures;
         let ticket = self.shared.tickets.issue(row.id, row.place);
-        figures.last.fetch_max(row.place, Ordering::Release);
+        self.shared.figures.last.fetch_max(row.place, Ordering::Release);
         self.tell_news();
         self.measure();
         self.measure_dead();

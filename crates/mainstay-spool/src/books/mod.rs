@@ -270,18 +270,13 @@ impl Books {
         self.items.newest_of(key)
     }
 
-    /// What an interval's end demands.
-    pub(crate) fn sync(&mut self) -> Result<(), Fault> {
-        if self.dirty {
-            self.items.sync()?;
-            self.dirty = false;
+    /// What an interval's end demands. False if it failed.
+    pub(crate) fn sync(&mut self) -> bool {
+        match self.items.sync() {
+            Ok(()) => self.dirty = false,
+            Err(fault) => self.shared.fault(fault),
         }
-        Ok(())
-    }
-
-    /// The same, for nobody who asked. False if it failed.
-    pub(crate) fn sync_by_itself(&mut self) -> bool {
-        self.sync().inspect_err(|fault| self.shared.fault(*fault)).is_ok()
+        !self.dirty
     }
 
     fn measure(&self) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mainstay_core::{Clock, Sleep, StateSource, Watch};
+use mainstay_core::{Sleep, StateSource, Watch};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -377,32 +377,5 @@ async fn changed(breaker: &mut Option<Watch>) {
     match breaker {
         Some(breaker) => breaker.changed().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Syncs the log at each end of an interval, until the spool is halted.
-pub(crate) async fn sync_every(
-    interval: Duration,
-    clock: Clock,
-    clerk: Clerk,
-    shared: Arc<Shared>,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let halted = async move {
-        let _ = phase.wait_for(|phase| *phase == Phase::Halted).await;
-    };
-    let sync = async {
-        loop {
-            clock.sleep_until(clock.now().saturating_add(interval)).await;
-            match clerk.ask(|books| books.sync()).await {
-                Some(Ok(())) => {}
-                Some(Err(fault)) => shared.fault(fault),
-                None => return,
-            }
-        }
-    };
-    tokio::select! {
-        () = halted => {}
-        () = sync => {}
     }
 }

@@ -90,8 +90,10 @@ impl Store {
             _ if store.has_tables()? => return Err(Unsound::Corrupt),
             _ => return Err(Unsound::Foreign),
         };
-        if !is_new {
-            store.check()?;
+        // A new one, too: its head alone may be there, and be damaged.
+        let is_sound = store.is_whole()? && (is_new || store.has_tables()? && store.has_places()?);
+        if !is_sound {
+            return Err(Unsound::Corrupt);
         }
         store.configure()?;
         if is_new {
@@ -156,11 +158,10 @@ impl Store {
         ))
     }
 
-    fn check(&self) -> Result<(), Unsound> {
+    fn is_whole(&self) -> Result<bool, rusqlite::Error> {
         let verdict: Option<String> =
             self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).optional()?;
-        let is_sound = verdict.as_deref() == Some("ok") && self.has_tables()? && self.has_places()?;
-        if is_sound { Ok(()) } else { Err(Unsound::Corrupt) }
+        Ok(verdict.as_deref() == Some("ok"))
     }
 
     /// The bound is the engine's, so that no reckoning of ours can be wrong about it.
