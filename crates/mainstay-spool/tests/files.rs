@@ -166,15 +166,13 @@ async fn wherever_the_head_of_an_empty_file_is_damaged_it_is_found_at_once_or_do
     spool.drain(SECOND).await;
     assert_eq!(head.len(), 4_096, "the tables are still in the write-ahead file");
     for at in 0..100 {
-        for flip in [0x01, 0x46, 0xff] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut damaged = head.clone();
-            damaged[at] ^= flip;
-            std::fs::write(dir.path().join("items.db"), damaged).unwrap();
-            assert!(recovered(dir.path()).await.0.is_empty());
-            let (_, findings) = recovered(dir.path()).await;
-            assert!(findings.is_empty(), "byte {at} ^ {flip:#x}: {findings:?}");
-        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut damaged = head.clone();
+        damaged[at] ^= 0x46;
+        std::fs::write(dir.path().join("items.db"), damaged).unwrap();
+        assert!(recovered(dir.path()).await.0.is_empty());
+        let (_, findings) = recovered(dir.path()).await;
+        assert!(findings.is_empty(), "byte {at}: {findings:?}");
     }
 }
 

@@ -41,8 +41,7 @@ impl Books {
         let buried_places = buried.iter().map(|death| death.place);
         let gone: Vec<i64> = settlement.delivered.iter().copied().chain(buried_places).collect();
         if !gone.is_empty() {
-            self.items
-                .write(false, |items| gone.iter().try_for_each(|place| items.delete(*place).map(|_| ())))?;
+            self.items.write(false, |items| items.delete_all(&gone))?;
             self.dirty = true;
         }
         self.note_tries(settlement, &stay);
@@ -134,8 +133,7 @@ impl Books {
             return;
         }
         let places = &self.left_behind;
-        let deleted =
-            self.dead.write(true, |dead| places.iter().try_for_each(|place| dead.delete(*place).map(|_| ())));
+        let deleted = self.dead.write(true, |dead| dead.delete_all(places));
         if deleted.is_ok() {
             less(&self.shared.figures.dead_letters, self.left_behind.len() as u64);
             self.left_behind.clear();

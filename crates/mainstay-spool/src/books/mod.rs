@@ -161,7 +161,7 @@ impl Books {
     }
 
     fn accept_group(&mut self, pushes: Vec<Push>, stored: impl FnOnce()) {
-        let (bound, used) = (self.items.bound(), self.items.bytes().map_or(0, |(used, _)| used));
+        let (bound, used) = (self.items.bound(), self.shared.figures.used_bytes.load(Ordering::Relaxed));
         let accepted = epoch_millis(&self.clock);
         let (mut rows, mut callers, mut estimate) = (Vec::new(), Vec::new(), used);
         for push in pushes {
@@ -213,7 +213,7 @@ impl Books {
             return Ok(());
         }
         let sync = !matches!(self.fsync, FsyncPolicy::Interval(_));
-        self.items.write(sync, |items| rows.iter().try_for_each(|row| items.insert(row, None)))?;
+        self.items.write(sync, |items| items.insert_all(rows.iter().map(|row| (row, None))))?;
         self.dirty |= !sync;
         Ok(())
     }

@@ -253,10 +253,14 @@ where
                 return None;
             }
             let now = self.now();
+            // Nothing is asked of the window for a sink that is left alone: everything that is pushed comes by here.
+            let left_alone = self.outage.until().max(self.rejection.until());
+            if left_alone > now && self.window.ready() > 0 {
+                return Some(left_alone);
+            }
             let drains = *self.phase.borrow() != Phase::Running;
             let linger = if drains { Duration::ZERO } else { self.settings.linger };
             let due = self.window.batch_due(self.settings.batch, linger)?;
-            let due = due.max(self.outage.until()).max(self.rejection.until());
             if due > now {
                 return Some(due);
             }

@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x4d53_7370;
 /// The version of the tables.
 const FORMAT: i32 = 1;
 /// After how many pages the write-ahead file is copied into the database and used from its start again.
-const CHECKPOINT_PAGES: i64 = 1_000;
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// Bytes of the first bytes of every SQLite file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -112,6 +112,8 @@ impl Store {
     fn lock(&self) -> Result<(), rusqlite::Error> {
         // A file that is given up keeps its write-ahead file.
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Without this, a statement with `place > ?` is prepared anew for each place: its plan might be better for another one.
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // Nobody waits for a lock: whoever has it keeps it.
         self.connection.busy_timeout(std::time::Duration::ZERO)?;
         // Before anything is read: the index of the write-ahead file is then in memory, and the lock is never given back.
@@ -132,7 +134,7 @@ impl Store {
         // The places at which a thousand keys or so grow stay in memory: with the default of 2 MB each push would read and write pages.
         self.pragma("cache_size = -16384")?;
         // A write-ahead file that a large batch made large is cut when it is used from its start again.
-        self.pragma("journal_size_limit = 8388608")?;
+        self.pragma("journal_size_limit = 33554432")?;
         // Takes the lock now rather than at the first push.
         self.connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")
     }

@@ -183,12 +183,44 @@ impl Store {
     }
 
     pub(crate) fn insert(&self, row: &Row, grave: Option<&Grave>) -> Result<(), rusqlite::Error> {
-        insert(&self.connection, row, grave)
+        self.insert_all([(row, grave)])
+    }
+
+    pub(crate) fn insert_all<'r>(
+        &self,
+        rows: impl IntoIterator<Item = (&'r Row, Option<&'r Grave>)>,
+    ) -> Result<(), rusqlite::Error> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO rows (place, origin, seq, sum, version, tries, accepted, key, body, cause, died, error)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        rows.into_iter().try_for_each(|(row, grave)| {
+            let columns = params![
+                row.place,
+                row.id.origin().cast_signed(),
+                row.id.seq().cast_signed(),
+                i64::from(row.sum),
+                i64::from(row.version),
+                stored_tries(row.tries),
+                row.accepted,
+                row.key.as_deref().map(str::as_bytes),
+                row.body,
+                grave.map(|grave| grave.cause.code()),
+                grave.map(|grave| grave.died),
+                grave.map(|grave| grave.error.as_str()),
+            ];
+            insert.execute(columns).map(|_| ())
+        })
     }
 
     pub(crate) fn delete(&self, place: i64) -> Result<bool, rusqlite::Error> {
+        Ok(self.delete_all(&[place])? > 0)
+    }
+
+    /// Returns how many there were.
+    pub(crate) fn delete_all(&self, places: &[i64]) -> Result<usize, rusqlite::Error> {
         let mut delete = self.connection.prepare_cached("DELETE FROM rows WHERE place = ?1")?;
-        Ok(delete.execute([place])? > 0)
+        places.iter().try_fold(0, |gone, place| delete.execute([place]).map(|count| gone + count))
     }
 
     /// Deletes the row only if it is this item.
@@ -328,31 +360,4 @@ impl Store {
             Ok((count.max(0) as u64, last.unwrap_or_default()))
         })?)
     }
-}
-
-pub(super) fn insert(
-    connection: &Connection,
-    row: &Row,
-    grave: Option<&Grave>,
-) -> Result<(), rusqlite::Error> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO rows (place, origin, seq, sum, version, tries, accepted, key, body, cause, died, error)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?;
-    insert
-        .execute(params![
-            row.place,
-            row.id.origin().cast_signed(),
-            row.id.seq().cast_signed(),
-            i64::from(row.sum),
-            i64::from(row.version),
-            stored_tries(row.tries),
-            row.accepted,
-            row.key.as_deref().map(str::as_bytes),
-            row.body,
-            grave.map(|grave| grave.cause.code()),
-            grave.map(|grave| grave.died),
-            grave.map(|grave| grave.error.as_str()),
-        ])
-        .map(|_| ())
 }
