@@ -128,7 +128,7 @@ impl Watch {
         self.silent = false;
         if let Some(trailers) = frame.trailers_ref() {
             let verdict = match status::code(trailers) {
-                Some(code) => status::classify(&self.calls.codes, code, trailers),
+                Some(code) => self.calls.verdict(code, trailers),
                 None => Classified::failure(),
             };
             self.settle(verdict);

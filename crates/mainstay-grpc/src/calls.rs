@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use mainstay_breaker::{CallPermit, Classified, Conclude, Rejected, Verdict};
 use tonic::Code;
@@ -28,6 +28,8 @@ use crate::{Codes, GuardedBody, status};
 /// | dropped or cancelled by the caller after the first message | success |
 /// | dropped or cancelled by the caller before it | as for any dropped permit: ignored |
 ///
+/// Where a code says too little, a [`Judge`] may look at the metadata that came with it, before [`Codes`].
+///
 /// A failing status with `grpc-retry-pushback-ms` keeps the breaker open for at least that long, up to its
 /// `retry_after_cap`; a negative number there says nothing.
 ///
@@ -38,28 +40,62 @@ use crate::{Codes, GuardedBody, status};
 pub struct Calls {
     pub(crate) codes: Codes,
     pub(crate) max_silence: Option<Duration>,
+    judge: Option<Judge>,
     /// These are the answers of this side.
     own: bool,
 }
+
+/// The verdict on a status that is not `OK`, by its code and the metadata that came with it (in the headers or in the trailers,
+/// wherever the status is); none leaves it to [`Codes`]. A plain function, so that the layer stays small.
+///
+/// Servers that mean several things by one code can say which in their metadata: `UNAVAILABLE` because a database behind them is
+/// down says nothing about the server itself, and must not open the breaker in front of it.
+///
+/// ```
+/// use http::HeaderMap;
+/// use mainstay_breaker::{Breaker, Verdict};
+/// use mainstay_grpc::GrpcLayer;
+/// use tonic::Code;
+///
+/// /// Whose failing is it?
+/// fn judge(code: Code, metadata: &HeaderMap) -> Option<Verdict> {
+///     let is_anothers = code == Code::Unavailable && metadata.contains_key("failed-dependency");
+///     is_anothers.then_some(Verdict::Ignore)
+/// }
+///
+/// let guard = GrpcLayer::client(Breaker::new("orders")?).judge(judge);
+/// # let _ = guard;
+/// # Ok::<(), mainstay_breaker::ConfigError>(())
+/// ```
+///
+/// What it reads comes from the peer and may be anything.
+pub type Judge = fn(Code, &HeaderMap) -> Option<Verdict>;
 
 // === impl Calls ===
 
 impl Calls {
     /// For the calls that one makes: with [`Codes::new`], and as much silence as the peer likes.
     pub const fn new() -> Self {
-        Self { codes: Codes::new(), max_silence: None, own: false }
+        Self { codes: Codes::new(), max_silence: None, judge: None, own: false }
     }
 
     /// For the calls that one answers: with [`Codes::server`]. Answers that are not gRPC (neither `grpc-status` nor its content
     /// type: pages and metrics on the same port) are ignored, whatever their status.
     pub const fn server() -> Self {
-        Self { codes: Codes::server(), max_silence: None, own: true }
+        Self { codes: Codes::server(), max_silence: None, judge: None, own: true }
     }
 
     /// Which codes fail.
     #[must_use]
     pub const fn codes(mut self, codes: Codes) -> Self {
         self.codes = codes;
+        self
+    }
+
+    /// Looks at the metadata of a status before the [`Codes`] do. See [`Judge`]. Default: nobody does.
+    #[must_use]
+    pub const fn judge(mut self, judge: Judge) -> Self {
+        self.judge = Some(judge);
         self
     }
 
@@ -73,6 +109,12 @@ impl Calls {
     pub const fn max_silence(mut self, silence: Duration) -> Self {
         self.max_silence = Some(silence);
         self
+    }
+
+    /// The verdict on a call that ended with this code, in these headers or trailers.
+    pub(crate) fn verdict(&self, code: Code, metadata: &HeaderMap) -> Classified {
+        let judged = self.judge.filter(|_| code != Code::Ok).and_then(|judge| judge(code, metadata));
+        status::classify(judged.unwrap_or_else(|| self.codes.verdict(code)), metadata)
     }
 
     /// The verdict on a response, if its head has it.
@@ -94,7 +136,7 @@ impl Calls {
         if extensions.get::<TurnedAway>().is_some() || extensions.get::<Rejected>().is_some() {
             return Some(Classified::ignore());
         }
-        Some(status::classify(&self.codes, code, headers))
+        Some(self.verdict(code, headers))
     }
 }
 

@@ -8,7 +8,7 @@ use mainstay_breaker::{
 use tonic::body::Body;
 use tower_layer::Layer;
 
-use crate::{AsError, AsStatus, Calls, Codes, MethodName, ServiceName, Unavailable};
+use crate::{AsError, AsStatus, Calls, Codes, Judge, MethodName, ServiceName, Unavailable};
 
 /// Wraps tonic's channels and servers with a breaker. The response's body becomes a [`GuardedBody`](crate::GuardedBody),
 /// which tells how the call ended; see [`Calls`].
@@ -174,6 +174,14 @@ impl<R, G> GrpcLayer<R, G> {
     #[must_use]
     pub fn codes(mut self, codes: Codes) -> Self {
         self.calls = self.calls.codes(codes);
+        self
+    }
+
+    /// Looks at the metadata of a status before the codes do: for servers that mean several things by one code. See [`Judge`].
+    /// Default: nobody does.
+    #[must_use]
+    pub fn judge(mut self, judge: Judge) -> Self {
+        self.calls = self.calls.judge(judge);
         self
     }
 

@@ -95,7 +95,7 @@ mod settings;
 mod status;
 
 pub use body::GuardedBody;
-pub use calls::Calls;
+pub use calls::{Calls, Judge};
 pub use codes::Codes;
 pub use fault::{rejected, timed_out};
 pub use key::{MethodName, ServiceName};

@@ -8,8 +8,6 @@ use http::{HeaderValue, StatusCode};
 use mainstay_breaker::{Classified, Verdict};
 use tonic::Code;
 
-use crate::Codes;
-
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(crate) const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -42,9 +40,8 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The verdict on a call that ended with this code, in these headers or trailers.
-pub(crate) fn classify(codes: &Codes, code: Code, headers: &HeaderMap) -> Classified {
-    let verdict = codes.verdict(code);
+/// A verdict, and how long the server asked to be left alone if it is a failure.
+pub(crate) fn classify(verdict: Verdict, headers: &HeaderMap) -> Classified {
     match (verdict, pushback(headers)) {
         (Verdict::Failure, Some(after)) => Classified::failure().retry_after(after),
         _ => verdict.into(),

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use mainstay_breaker::{
     Breaker, BreakerError, BreakerLayer, Clock, HalfOpen, OpenFor, Settings, State, Trip, Verdict,
@@ -62,6 +62,44 @@ async fn a_status_in_the_headers_decides_at_once() {
         drop(answer);
         assert_eq!(verdicts(&breaker), verdict);
     }
+}
+
+/// A server that says in its metadata whose failing it was.
+fn whose(code: Code, metadata: &HeaderMap) -> Option<Verdict> {
+    assert_ne!(code, Code::Ok, "nobody is asked about a success");
+    match metadata.get("whose")?.as_bytes() {
+        b"another's" => Some(Verdict::Ignore),
+        b"mine" => Some(Verdict::Failure),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_beside_a_status_can_decide() {
+    for (code, whose_it_is, verdict) in [
+        ("14", "another's", IGNORED),
+        ("14", "mine", FAILURE),
+        ("14", "nobody's", FAILURE),
+        ("5", "mine", FAILURE),
+        ("5", "nobody's", SUCCESS),
+        ("0", "mine", SUCCESS),
+    ] {
+        let said = vec![("grpc-status", code), ("whose", whose_it_is)];
+        for answer in [
+            response(&said, Script::announced([])),
+            stream([Step::Trailers(said.clone())]),
+            stream([MESSAGE, Step::Trailers(said.clone())]),
+        ] {
+            let breaker = breaker();
+            let layer = GrpcLayer::client(breaker.clone()).judge(whose);
+            read(call_with(layer, answer).await.into_body()).await;
+            assert_eq!(verdicts(&breaker), verdict, "{code}, {whose_it_is}");
+        }
+    }
+    let breaker = breaker();
+    let layer = GrpcLayer::client(breaker.clone()).judge(whose);
+    read(call_with(layer, stream([MESSAGE, Step::Break])).await.into_body()).await;
+    assert_eq!(verdicts(&breaker), FAILURE, "what ends without a status is not its affair");
 }
 
 #[tokio::test]
