@@ -26,6 +26,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The signals that shall end it cannot be heard.
+    #[error("the signals cannot be heard: {0}")]
+    Signals(#[source] std::io::Error),
     /// A setting breaks its rule.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -75,7 +78,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         .add_service(agents);
     health.start()?;
 
-    let shutdown = Shutdown::new(&health);
+    let shutdown = match settings.ends_at_signals {
+        true => Shutdown::on_signals(&health).map_err(StartError::Signals)?,
+        false => Shutdown::new(&health),
+    };
     let server = router.serve_with_incoming_shutdown(TcpIncoming::from(listener), shutdown.stop_accepting());
     let server = tokio::spawn({
         let shutdown = shutdown.clone();
@@ -124,6 +130,11 @@ impl Running {
     /// Stops gracefully: not ready, then nothing new, then calls that are under way end. The admin port answers until then.
     pub async fn stop(self) {
         self.shutdown.trigger();
+        self.ended().await;
+    }
+
+    /// Waits until it was asked to end, and has.
+    pub async fn ended(self) {
         // Fails only if it panicked, and then it has ended as well.
         let _ = self.server.await;
         self.admin.abort();

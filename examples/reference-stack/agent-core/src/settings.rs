@@ -14,6 +14,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// How long calls that are under way are waited for after that: `AGENT_CORE_DRAIN_LIMIT`, 50 s by default.
     pub drain_limit: Duration,
+    /// Whether SIGTERM and SIGINT end it, a second one at once: what a program of its own wants.
+    pub ends_at_signals: bool,
 }
 
 impl Settings {
@@ -31,8 +33,16 @@ impl Settings {
                 .or(SocketAddr::from(([127, 0, 0, 1], 8082))),
             drain_delay: said.duration("AGENT_CORE_DRAIN_DELAY").or(Duration::from_secs(5)),
             drain_limit: said.duration("AGENT_CORE_DRAIN_LIMIT").or(Duration::from_secs(50)),
+            ends_at_signals: false,
         };
         said.finish()?;
         Ok(settings)
+    }
+
+    /// Ends at SIGTERM and SIGINT.
+    #[must_use]
+    pub fn with_signals(mut self) -> Self {
+        self.ends_at_signals = true;
+        self
     }
 }

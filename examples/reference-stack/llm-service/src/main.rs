@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use llm_service::Settings;
 use mainstay::config::{EX_CONFIG, Environment};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -30,19 +29,10 @@ async fn main() -> ExitCode {
 
 /// Until a signal asks for the end; a second one ends it at once.
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let running = llm_service::start(settings).await?;
+    let running = llm_service::start(settings.with_signals()).await?;
     let mut out = std::io::stdout();
     writeln!(out, "llm-service listens on http://{}", running.address())?;
     writeln!(out, "llm-service admin on http://{}", running.admin_address())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::select! {
-        () = running.stop() => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    running.ended().await;
     Ok(())
 }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// How long answers that are under way are waited for after that: `LLM_SERVICE_DRAIN_LIMIT`, 50 s by default.
     pub drain_limit: Duration,
+    /// Whether SIGTERM and SIGINT end it, a second one at once: what a program of its own wants.
+    pub ends_at_signals: bool,
 }
 
 impl Settings {
@@ -42,8 +44,16 @@ impl Settings {
             models,
             drain_delay: said.duration("LLM_SERVICE_DRAIN_DELAY").or(Duration::from_secs(5)),
             drain_limit: said.duration("LLM_SERVICE_DRAIN_LIMIT").or(Duration::from_secs(50)),
+            ends_at_signals: false,
         };
         said.finish()?;
         Ok(settings)
+    }
+
+    /// Ends at SIGTERM and SIGINT.
+    #[must_use]
+    pub fn with_signals(mut self) -> Self {
+        self.ends_at_signals = true;
+        self
     }
 }

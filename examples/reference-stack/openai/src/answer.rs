@@ -84,3 +84,17 @@ pub enum FinishReason {
     #[serde(other)]
     Other,
 }
+
+impl FinishReason {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::FunctionCall => "function_call",
+            Self::ContentFilter => "content_filter",
+            Self::Other => "other",
+        }
+    }
+}

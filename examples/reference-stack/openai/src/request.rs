@@ -22,6 +22,9 @@ pub struct ChatRequest {
     /// From 0 to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
+    /// From 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
     /// Where the answer ends; at most four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -108,13 +111,13 @@ impl ChatRequest {
                 return Err(ApiError::invalid(param, "expected a value of at least 1, but got 0"));
             }
         }
-        if let Some(temperature) = self.temperature
-            && !(0.0..=2.0).contains(&temperature)
-        {
-            return Err(ApiError::invalid(
-                "temperature",
-                &format!("expected a value from 0 to 2, but got {temperature}"),
-            ));
+        for (param, value, most) in [("temperature", self.temperature, 2.0), ("top_p", self.top_p, 1.0)] {
+            if let Some(value) = value
+                && !(0.0..=most).contains(&value)
+            {
+                let rule = format!("expected a value from 0 to {most}, but got {value}");
+                return Err(ApiError::invalid(param, &rule));
+            }
         }
         if let Some(n) = self.n
             && n != 1

@@ -38,6 +38,7 @@ fn names_the_parameter_that_breaks_a_rule() {
     for (field, value, param) in [
         ("n", "2", "n"),
         ("temperature", "2.5", "temperature"),
+        ("top_p", "1.5", "top_p"),
         ("max_tokens", "0", "max_tokens"),
         ("max_completion_tokens", "-1", "max_completion_tokens"),
         ("stop", r#"["1", "2", "3", "4", "5"]"#, "stop"),

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use mainstay::Mainstay;
 use mainstay::degrade::{Assessment, Behavior, ExecutionMode, Gather, Part, PartValue};
-use stack_openai::{ChatMessage, Role};
+use stack_openai::{ChatMessage, FinishReason, Role, Usage};
 use tracing::error;
 
 use crate::agents::{AGENTS, Agents, Failed};
 use crate::live::LiveTask;
-use crate::llm::{From, Llm, Refused};
+use crate::llm::{From, Llm, Question, Refused};
 use crate::session::Sessions;
 use crate::shortfall::Shortfall;
-use crate::task::{Decided, Degradation, Event, Task, Work};
+use crate::task::{Decided, Degradation, Event, INVALID_REQUEST, Task, Work};
 use crate::trace;
 
 /// The longest input of an agent, in bytes.
@@ -33,6 +33,10 @@ pub(crate) struct Executor {
 pub(crate) struct Done {
     /// The answer, or why there is none.
     pub(crate) answer: Result<String, String>,
+    /// The model that answered, if one did.
+    pub(crate) model: Option<String>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) finish_reason: String,
     pub(crate) degradation: Option<Degradation>,
     pub(crate) aggregate: String,
 }
@@ -101,15 +105,14 @@ impl Executor {
         messages.extend(work.messages.iter().cloned());
         let behavior = degradation.behavior_by(assessment, "llm_call");
         let tell = |text: &str| live.tell(Event::Text(text.to_owned()));
-        let answer = self
-            .llm
-            .answer(task, found.as_message(), messages, behavior.behavior, trace.as_deref(), &tell)
-            .await;
-        let answer = match answer {
+        let (sampling, trace) = (&work.sampling, trace.as_deref());
+        let question = Question { task, findings: found.as_message(), messages, sampling, trace };
+        let answer = match self.llm.answer(question, behavior.behavior, &tell).await {
             Ok(answer) => answer,
             Err(Refused(status)) => {
-                let why = format!("the language model refused the request: {status}");
-                return Done { answer: Err(why), degradation: less.finish(), aggregate: found.aggregate };
+                let failed = Done::failed(&format!("the language model refused the request: {status}"));
+                let (finish_reason, aggregate) = (INVALID_REQUEST.to_owned(), found.aggregate);
+                return Done { finish_reason, degradation: less.finish(), aggregate, ..failed };
             }
         };
         less.part(answer.whole && answer.from != From::Notice);
@@ -120,7 +123,14 @@ impl Executor {
         if answer.from != From::Notice {
             self.remember(task, work, &answer.text, &mut less).await;
         }
-        Done { answer: Ok(answer.text), degradation: less.finish(), aggregate: found.aggregate }
+        Done {
+            answer: Ok(answer.text),
+            model: answer.model,
+            usage: answer.usage,
+            finish_reason: answer.finish_reason.map_or("", FinishReason::as_str).to_owned(),
+            degradation: less.finish(),
+            aggregate: found.aggregate,
+        }
     }
 
     async fn history(&self, task: &Task, less: &mut Shortfall) -> Vec<ChatMessage> {
@@ -215,6 +225,19 @@ impl Executor {
         };
         let aggregate = gathered.aggregate_with(combine, |failed: &Failed| failed.0.to_owned());
         Found { outputs, aggregate: serde_json::to_string(&aggregate).unwrap_or_default() }
+    }
+}
+
+impl Done {
+    pub(crate) fn failed(why: &str) -> Self {
+        Self {
+            answer: Err(why.to_owned()),
+            model: None,
+            usage: None,
+            finish_reason: String::new(),
+            degradation: None,
+            aggregate: String::new(),
+        }
     }
 }
 

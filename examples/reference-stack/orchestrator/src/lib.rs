@@ -9,6 +9,8 @@
 mod admin;
 mod agents;
 mod execute;
+mod find;
+mod identity;
 mod list;
 mod live;
 mod llm;
@@ -23,6 +25,7 @@ mod start;
 mod store;
 mod task;
 mod trace;
+mod waiting;
 mod wiring;
 
 pub use crate::settings::{Provider, Settings};

@@ -1,4 +1,4 @@
-//! A user's tasks, page by page: those of the database, and those that run here, whose records may still be on their way.
+//! A user's tasks, page by page: those of the database, and those that it may not know yet.
 //!
 //! What another orchestrator has in its spool is not in the list until the database has it.
 
@@ -9,55 +9,75 @@ use stack_protocol::v1::ListTasksReply;
 use tonic::Status as Refused;
 use uuid::Uuid;
 
-use crate::refusal::{invalid, unavailable};
+use crate::refusal::{down, invalid};
 use crate::runner::Runner;
 use crate::store::Page;
 use crate::task::{Status, Task};
+use crate::waiting::Place;
 
 /// The most bytes of a page; a longer one ends earlier. Half of what clients take by default.
 const BYTES: usize = 2 * 1024 * 1024;
 
-/// Where a page begins: behind the task that was made then, and has this id.
-pub(crate) type Before = (i64, Uuid);
-
+/// The tasks behind a place.
 pub(crate) async fn page(
     runner: &Runner,
-    user: String,
+    user: &str,
     status: Option<Status>,
-    before: Before,
+    mut before: Place,
     size: usize,
 ) -> Result<ListTasksReply, Refused> {
-    // Those that run here first: what ends meanwhile is then in the spool or in the database.
-    let here = runner.live.of_user(&user);
-    let most = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1);
-    let stored = runner.store.list(Page { user, status, before, most }).await;
-    let stored =
-        stored.map_err(|down| unavailable("the database cannot be asked for tasks", down.retry_after))?;
-    let mut tasks: HashMap<Uuid, Task> = HashMap::new();
-    for task in here.into_iter().chain(stored) {
-        let task = newest(runner, task).await?;
-        let newer = tasks.get(&task.id).is_none_or(|known| known.version < task.version);
-        if newer && (task.created_ms, task.id) < before {
-            tasks.insert(task.id, task);
+    loop {
+        let (tasks, floor) = merged(runner, user, status, before, size.saturating_add(1)).await?;
+        match floor {
+            // All that were looked at are of another status by now.
+            Some(floor) if tasks.is_empty() => before = floor,
+            _ => return Ok(cut(&tasks, size, floor)),
         }
     }
-    let fits = |task: &Task| status.is_none_or(|status| task.status == status);
-    let mut tasks: Vec<_> = tasks.into_values().filter(fits).collect();
-    tasks.sort_by_key(|task| std::cmp::Reverse((task.created_ms, task.id)));
-    Ok(cut(&tasks, size))
 }
 
-/// The record of its end, if that is still on its way.
-async fn newest(runner: &Runner, task: Task) -> Result<Task, Refused> {
-    if task.has_ended() || task.owner != runner.id {
-        return Ok(task);
+/// The tasks behind a place as they are now, and down to which place these are all; to the end if there is none.
+async fn merged(
+    runner: &Runner,
+    user: &str,
+    status: Option<Status>,
+    before: Place,
+    most: usize,
+) -> Result<(Vec<Task>, Option<Place>), Refused> {
+    let mut tasks: HashMap<Uuid, Task> = HashMap::new();
+    // Those on their way first: what arrives meanwhile is then in the database.
+    let here = runner.waiting.of_user(user, before, most);
+    for (created_ms, id) in &here {
+        match runner.here(*id).await? {
+            Some(task) => drop(tasks.insert(task.id, task)),
+            None => runner.waiting.remove(user, (*created_ms, *id)),
+        }
     }
-    let newer = runner.in_spool(task.id).await?.filter(|newer| newer.version > task.version);
-    Ok(newer.unwrap_or(task))
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let stored = runner.store.list(Page { user: user.to_owned(), status, before, most: limit }).await;
+    let stored =
+        stored.map_err(|why| down("database", "the database cannot be asked for tasks", why.retry_after))?;
+
+    // Below the last one of either, if there may be more of it, something may be missing.
+    let last_here = here.get(most.saturating_sub(1)).copied();
+    let last_stored = stored.get(most.saturating_sub(1)).map(place);
+    let floor = last_here.max(last_stored);
+    for stored in stored {
+        let newest = match tasks.remove(&stored.id) {
+            Some(known) => Task::newer(known, stored),
+            None => stored,
+        };
+        tasks.insert(newest.id, newest);
+    }
+    let fits = |task: &Task| status.is_none_or(|status| task.status == status);
+    let is_above = |task: &Task| floor.is_none_or(|floor| place(task) >= floor);
+    let mut tasks: Vec<_> = tasks.into_values().filter(|task| fits(task) && is_above(task)).collect();
+    tasks.sort_by_key(|task| std::cmp::Reverse(place(task)));
+    Ok((tasks, floor))
 }
 
 /// As many as fit; at least one.
-fn cut(tasks: &[Task], size: usize) -> ListTasksReply {
+fn cut(tasks: &[Task], size: usize, floor: Option<Place>) -> ListTasksReply {
     let mut reply = ListTasksReply::default();
     let mut bytes = 0;
     for task in tasks.iter().take(size) {
@@ -68,15 +88,20 @@ fn cut(tasks: &[Task], size: usize) -> ListTasksReply {
         }
         reply.tasks.push(task);
     }
-    let last = reply.tasks.len().checked_sub(1).and_then(|at| tasks.get(at));
-    if let Some(last) = last.filter(|_| reply.tasks.len() < tasks.len()) {
-        reply.next_page_token = format!("{}.{}", last.created_ms, last.id.simple());
+    let last = reply.tasks.len().checked_sub(1).and_then(|at| tasks.get(at)).map(place);
+    let goes_on = if reply.tasks.len() < tasks.len() { last } else { floor };
+    if let Some((created_ms, id)) = goes_on {
+        reply.next_page_token = format!("{created_ms}.{}", id.simple());
     }
     reply
 }
 
+fn place(task: &Task) -> Place {
+    (task.created_ms, task.id)
+}
+
 /// Where the page of a token begins; at the newest task without one.
-pub(crate) fn read_token(token: &str) -> Result<Before, Refused> {
+pub(crate) fn read_token(token: &str) -> Result<Place, Refused> {
     if token.is_empty() {
         return Ok((i64::MAX, Uuid::max()));
     }

@@ -31,6 +31,8 @@ pub(crate) struct Live {
 pub(crate) struct LiveTask {
     pub(crate) id: Uuid,
     pub(crate) user: String,
+    /// Which run its events are of.
+    run: u32,
     /// Ends its work at once.
     pub(crate) cancel: CancellationToken,
     state: Mutex<State>,
@@ -50,8 +52,8 @@ enum Stage {
     Asked,
     /// Its newest record.
     Accepted(Box<Task>),
-    /// Nobody runs it any more: it was refused, or the orchestrator ends.
-    Left,
+    /// Nobody runs it any more: it was refused, or the orchestrator ends. What its readers are told.
+    Left(Status),
 }
 
 /// Who may have a task of an id.
@@ -69,7 +71,7 @@ impl Live {
         self.lock().get(&id).cloned()
     }
 
-    pub(crate) fn take(&self, id: Uuid, user: &str) -> Place {
+    pub(crate) fn take(&self, id: Uuid, user: &str, run: u32) -> Place {
         let mut tasks = self.lock();
         if let Some(task) = tasks.get(&id) {
             return Place::There(task.clone());
@@ -78,6 +80,7 @@ impl Live {
         let task = Arc::new(LiveTask {
             id,
             user: user.to_owned(),
+            run,
             cancel: CancellationToken::new(),
             state: Mutex::new(state),
             news: watch::Sender::new(()),
@@ -91,16 +94,10 @@ impl Live {
         self.lock().remove(&id);
     }
 
-    /// Those of a user that are accepted.
-    pub(crate) fn of_user(&self, user: &str) -> Vec<Task> {
-        let tasks: Vec<_> = self.lock().values().filter(|task| task.user == user).cloned().collect();
-        tasks.iter().filter_map(|task| task.now()).collect()
-    }
-
     /// Tells all readers that nobody goes on here.
     pub(crate) fn leave_all(&self) {
         let tasks: Vec<_> = self.lock().drain().map(|(_, task)| task).collect();
-        tasks.iter().for_each(|task| task.leave());
+        tasks.iter().for_each(|task| task.leave(goes_on_later()));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<LiveTask>>> {
@@ -115,7 +112,7 @@ impl LiveTask {
     pub(crate) fn now(&self) -> Option<Task> {
         match &self.lock().stage {
             Stage::Accepted(task) => Some(task.as_ref().clone()),
-            Stage::Asked | Stage::Left => None,
+            Stage::Asked | Stage::Left(_) => None,
         }
     }
 
@@ -124,8 +121,8 @@ impl LiveTask {
         self.change(|state| state.stage = Stage::Accepted(Box::new(task)));
     }
 
-    pub(crate) fn leave(&self) {
-        self.change(|state| state.stage = Stage::Left);
+    pub(crate) fn leave(&self, why: Status) {
+        self.change(|state| state.stage = Stage::Left(why));
     }
 
     /// Its newest record, once it is known whether it is accepted; none if it is not.
@@ -133,7 +130,7 @@ impl LiveTask {
         self.when(|state| match &state.stage {
             Stage::Asked => None,
             Stage::Accepted(task) => Some(Some(task.as_ref().clone())),
-            Stage::Left => Some(None),
+            Stage::Left(_) => Some(None),
         })
         .await
     }
@@ -142,7 +139,7 @@ impl LiveTask {
     pub(crate) async fn ended(&self) -> Option<Task> {
         self.when(|state| match &state.stage {
             Stage::Accepted(task) if task.has_ended() => Some(Some(task.as_ref().clone())),
-            Stage::Left => Some(None),
+            Stage::Left(_) => Some(None),
             Stage::Asked | Stage::Accepted(_) => None,
         })
         .await
@@ -171,12 +168,14 @@ impl LiveTask {
         state.events.clone()
     }
 
-    /// What happened behind an event, and happens until the end.
+    /// What happened behind an event of a run (0 is this one), and happens until the end. Of another run nothing is known: all is told.
     pub(crate) fn read(
         self: Arc<Self>,
         after: usize,
+        run: u32,
         place: OwnedSemaphorePermit,
     ) -> impl Stream<Item = Result<TaskEvent, Status>> + Send + 'static {
+        let after = if run == 0 || run == self.run { after } else { 0 };
         let reader = Some((self, after, place));
         stream::unfold(reader, |reader| async {
             let (task, after, place) = reader?;
@@ -191,14 +190,14 @@ impl LiveTask {
         self.when(|state| {
             let sequence = after.saturating_add(1);
             if let Some(event) = state.events.get(after) {
-                return Some(Ok((event.to_proto(sequence), false)));
+                return Some(Ok((event.to_proto(self.run, sequence), false)));
             }
             match &state.stage {
                 Stage::Accepted(task) if task.has_ended() => {
                     // A reader who has seen more saw an earlier run, which a crash has ended.
                     Some(Ok((task.end_event(state.events.len() + 1), true)))
                 }
-                Stage::Left => Some(Err(refusal::unavailable("the task goes on elsewhere, or later", None))),
+                Stage::Left(why) => Some(Err(why.clone())),
                 Stage::Asked | Stage::Accepted(_) => None,
             }
         })
@@ -227,6 +226,11 @@ impl LiveTask {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What readers are told when the orchestrator ends before the task does.
+pub(crate) fn goes_on_later() -> Status {
+    refusal::ending("the orchestrator ends; the task goes on elsewhere, or later")
 }
 
 // === impl State ===

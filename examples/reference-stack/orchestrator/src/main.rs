@@ -1,4 +1,5 @@
-//! The orchestrator as a program: it reads its environment, says where it listens, and ends gracefully at SIGTERM or SIGINT.
+//! The orchestrator as a program: it reads its environment, says where it listens, and ends gracefully at SIGTERM or SIGINT, at
+//! once at a second one.
 
 use std::error::Error;
 use std::io;
@@ -8,7 +9,6 @@ use std::time::Duration;
 use mainstay::config::{EX_CONFIG, Environment};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use orchestrator::{Settings, start};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -41,14 +41,9 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
             tidied.run_upkeep();
         }
     });
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let running = start(settings.with_metrics(metrics)).await?;
+    let running = start(settings.with_metrics(metrics).with_signals()).await?;
     println!("orchestrator listens on http://{}", running.address());
     println!("orchestrator admin on http://{}", running.admin_address());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    running.stop().await;
+    running.ended().await;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! From a task that is asked for to one that has ended: accepted when it is in the spool, run, kept as it ended.
 //!
-//! Look at [`Runner::accept`] for what it takes to be accepted, and at [`Runner::find`] for who knows a task.
+//! Look at [`Runner::accept`] for what it takes to be accepted, and at `find.rs` for who knows a task.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,30 +15,32 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::Status as Refused;
-use tracing::{error, warn};
+use tonic::{Code, Status as Refused};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::execute::{Done, Executor};
-use crate::live::{Live, LiveTask, Place};
-use crate::refusal::{exhausted, unavailable};
-use crate::store::{Audit, Record, Store};
+use crate::live::{Live, LiveTask, Place, goes_on_later};
+use crate::refusal::{self, down, elsewhere, ending, exhausted};
+use crate::store::{Record, Store};
 use crate::task::{Status, Task, Work, now_ms};
+use crate::waiting::Waiting;
 
-/// Why a task that has not ended cannot be followed or cancelled.
-pub(crate) const ELSEWHERE: &str = "the task does not run here, or not yet";
 /// How long to wait before a record is offered to the spool again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long a start waits for the database's unfinished tasks.
 const RESUMED_WITHIN: Duration = Duration::from_secs(2);
+/// How long whoever hands a task in waits for the disk; it may be accepted later all the same.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(8);
 /// How long whoever cancels a task waits for its record.
-const CANCELLED_WITHIN: Duration = Duration::from_secs(10);
+const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(crate) struct Runner {
     pub(crate) id: String,
     pub(crate) live: Live,
     pub(crate) spool: Spool<Record>,
+    pub(crate) waiting: Waiting,
     pub(crate) store: Store,
     pub(crate) executor: Executor,
     pub(crate) slots: Arc<Semaphore>,
@@ -57,19 +59,24 @@ impl Runner {
             let began = Instant::now();
             let result = runner.accepted(task).await;
             let verdict = match &result {
-                Err(refused) if refused.code() == tonic::Code::Unavailable => Verdict::Failure,
+                Err(refused) if refused.code() == Code::Unavailable && !refusal::is_ending(refused) => {
+                    Verdict::Failure
+                }
                 Err(_) => Verdict::Ignore,
                 Ok(_) => Verdict::Success,
             };
             runner.executor.mainstay.degradation().observe(verdict, began.elapsed());
             result
         });
-        accepting.await.unwrap_or_else(|_| Err(Refused::internal("the task was not accepted")))
+        match timeout(ACCEPTED_WITHIN, accepting).await {
+            Ok(accepted) => accepted.unwrap_or_else(|_| Err(Refused::internal("the task was not accepted"))),
+            Err(_) => Err(down("spool", "the task is not stored yet", None)),
+        }
     }
 
     async fn accepted(&self, task: Task) -> Result<Task, Refused> {
         loop {
-            let live = match self.live.take(task.id, &task.user) {
+            let live = match self.live.take(task.id, &task.user, task.run) {
                 Place::Taken(live) => live,
                 Place::There(other) => match other.accepted().await {
                     Some(known) => return same_user(known, &task.user),
@@ -80,16 +87,16 @@ impl Runner {
             let accepted = self.accept(&live, task).await;
             if !matches!(&accepted, Ok((_, true))) {
                 self.live.remove(live.id);
-                live.leave();
+                live.leave(elsewhere());
             }
             return accepted.map(|(task, _)| task);
         }
     }
 
     /// The task of this id, and whether it is this one.
-    async fn accept(&self, live: &Arc<LiveTask>, task: Task) -> Result<(Task, bool), Refused> {
+    async fn accept(&self, live: &Arc<LiveTask>, mut task: Task) -> Result<(Task, bool), Refused> {
         if self.closed.is_cancelled() {
-            return Err(unavailable("the orchestrator is about to end", None));
+            return Err(ending("the orchestrator is about to end"));
         }
         if let Some(known) = self.in_spool(task.id).await? {
             return Ok((same_user(known, &task.user)?, false));
@@ -97,16 +104,17 @@ impl Runner {
         // A database that cannot be asked is no reason to refuse. If it has the task already, the task runs once more, which is
         // harmless: the agents and the language model have no effects, and a record changes the database's only if its version is
         // higher. Those of this run have the versions 1 to 3 again, so that a task that has ended there stays as it ended.
-        if let Ok(Some(known)) = self.store.get(task.id).await {
-            return Ok((same_user(known, &task.user)?, false));
+        match self.store.get(task.id).await {
+            Ok(Some(known)) => return Ok((same_user(known, &task.user)?, false)),
+            Ok(None) => {}
+            Err(_) => task.unchecked = true,
         }
         let slot = self.slots.clone().try_acquire_owned();
         let slot = slot.map_err(|_| exhausted("as many tasks run as may"))?;
         let under_way = self.executor.mainstay.health().begin_work();
-        // Both are synced together.
-        let (pushed, ()) = tokio::join!(self.push(&task), self.audit(&task, "submitted"));
-        pushed.map_err(|error| refused(error.refusal()))?;
+        self.push(&task).await.map_err(|error| refused(error.refusal()))?;
         live.put(task.clone());
+        self.waiting.add(&task);
         counter!("orchestrator_tasks_accepted_total", "mode" => mode_name(&task)).increment(1);
         self.spawn(live.clone(), task.clone(), Some(slot), under_way);
         Ok((task, true))
@@ -132,7 +140,7 @@ impl Runner {
             gauge!("orchestrator_tasks_running").decrement(1);
             runner.live.remove(live.id);
             if left {
-                live.leave();
+                live.leave(goes_on_later());
             }
         });
     }
@@ -159,20 +167,18 @@ impl Runner {
         live.tell(crate::task::Event::Started(decided.mode));
 
         let work = running.work.clone();
-        let work = work.unwrap_or_else(|| Arc::new(Work { messages: Vec::new(), traceparent: None }));
+        let work = work.unwrap_or_else(|| Arc::new(Work::default()));
         let execute = self.executor.run(live, &running, &work, &decided, &assessment);
         let done = tokio::select! {
             biased;
             () = live.cancel.cancelled() => None,
             done = AssertUnwindSafe(execute).catch_unwind() => Some(done.unwrap_or_else(|_| {
                 error!(task = %task.id, "a task panicked");
-                let answer = Err("the task broke down".to_owned());
-                Done { answer, degradation: None, aggregate: String::new() }
+                Done::failed("the task broke down")
             })),
         };
         let ended = ended(&running, done, live);
-        let (kept, ()) = tokio::join!(self.keep(&ended), self.audit(&ended, ended.status.as_str()));
-        kept?;
+        self.keep(&ended).await?;
         counter!("orchestrator_tasks_ended_total", "mode" => mode_name(&ended), "status" => ended.status.as_str())
             .increment(1);
         histogram!("orchestrator_task_duration_seconds", "mode" => mode_name(&ended)).record(began.elapsed());
@@ -180,16 +186,26 @@ impl Runner {
         Some(())
     }
 
-    /// Puts the last record into the spool, however long that takes.
+    /// Puts the last record into the spool, however long that takes; whoever halts the orchestrator ends it.
     async fn keep(&self, ended: &Task) -> Option<()> {
+        let mut said = String::new();
         loop {
-            match self.push(ended).await.map_err(|error| error.refusal()) {
-                Ok(()) => return Some(()),
+            let refusal = match self.push(ended).await.map_err(|error| error.refusal()) {
+                Ok(()) => break,
                 Err(Refusal::Closed) => return None,
-                Err(refusal) => warn!(error = %refusal, "that a task has ended is not recorded yet"),
+                Err(refusal) => refusal.to_string(),
+            };
+            // Each reason once, not twice a second.
+            if refusal != said {
+                warn!(task = %ended.id, error = refusal, "that a task has ended is not recorded yet");
+                said = refusal;
             }
             sleep(AGAIN).await;
         }
+        if !said.is_empty() {
+            info!(task = %ended.id, "that a task has ended is recorded now");
+        }
+        Some(())
     }
 
     /// Cancels a task that has not ended.
@@ -199,35 +215,14 @@ impl Runner {
             match timeout(CANCELLED_WITHIN, live.ended()).await {
                 Ok(Some(ended)) => return Ok(ended),
                 Ok(None) => {}
-                Err(_) => return Err(unavailable("the task is cancelled, but not recorded yet", None)),
+                Err(_) => return Err(down("spool", "the task is cancelled, but not recorded yet", None)),
             }
         }
         let task = self.find(id, user).await?;
         match task.has_ended() {
             true => Ok(task),
-            false => Err(unavailable(ELSEWHERE, None)),
+            false => Err(elsewhere()),
         }
-    }
-
-    /// The newest that is known of a task: here while it runs, in the spool until the database has it, then there.
-    pub(crate) async fn find(&self, id: Uuid, user: &str) -> Result<Task, Refused> {
-        if let Some(task) = self.live.get(id).and_then(|live| live.now()) {
-            return own(task, user);
-        }
-        if let Some(task) = self.in_spool(id).await? {
-            return own(task, user);
-        }
-        match self.store.get(id).await {
-            Ok(Some(task)) => own(task, user),
-            Ok(None) => Err(not_found()),
-            Err(down) => Err(unavailable("the database cannot be asked for the task", down.retry_after)),
-        }
-    }
-
-    pub(crate) async fn in_spool(&self, id: Uuid) -> Result<Option<Task>, Refused> {
-        let newest = self.spool.newest_of(&id.to_string()).await;
-        let newest = newest.map_err(broken)?;
-        Ok(newest.and_then(|queued| queued.item).and_then(Record::task))
     }
 
     async fn push(&self, task: &Task) -> Result<(), PushError<Record>> {
@@ -235,18 +230,11 @@ impl Runner {
         self.spool.push_with(task.id.to_string(), record).await.map(drop)
     }
 
-    async fn audit(&self, task: &Task, what: &str) {
-        let audit = Audit { at_ms: now_ms(), task: task.id, user: task.user.clone(), what: what.to_owned() };
-        if let Err(error) = self.spool.push(Record::Audit(audit)).await {
-            warn!(error = %error.refusal(), "the audit log misses an entry");
-        }
-    }
-
     /// Goes on with what an earlier run accepted and did not end: first with what its spool has, then with what the database has under
     /// this name; later, if it cannot be asked now.
     pub(crate) async fn resume(&self) -> Result<(), Fault> {
         let before = now_ms();
-        for task in crate::resume::unfinished(&self.spool).await? {
+        for task in crate::resume::unfinished(&self.spool, &self.waiting).await? {
             self.go_on(task);
         }
         if timeout(RESUMED_WITHIN, self.resume_from_store(before)).await.is_ok() {
@@ -281,8 +269,10 @@ impl Runner {
     }
 
     fn go_on(&self, task: Task) {
-        let Place::Taken(live) = self.live.take(task.id, &task.user) else { return };
+        let task = Task { run: task.run.saturating_add(1), ..task };
+        let Place::Taken(live) = self.live.take(task.id, &task.user, task.run) else { return };
         live.put(task.clone());
+        self.waiting.add(&task);
         counter!("orchestrator_tasks_resumed_total").increment(1);
         self.spawn(live, task, None, self.executor.mainstay.health().begin_work());
     }
@@ -304,9 +294,11 @@ fn ended(running: &Task, done: Option<Done>, live: &LiveTask) -> Task {
         None => Status::Cancelled,
     };
     let mut ended = Task { work: None, events: live.events().into(), ..running.next(status) };
-    if let Some(Done { answer, degradation, aggregate }) = done {
-        (ended.degradation, ended.aggregate) = (degradation, aggregate);
-        match answer {
+    if let Some(done) = done {
+        (ended.degradation, ended.aggregate) = (done.degradation, done.aggregate);
+        (ended.usage, ended.finish_reason) = (done.usage, done.finish_reason);
+        ended.model = done.model.unwrap_or(ended.model);
+        match done.answer {
             Ok(answer) => ended.answer = answer,
             Err(error) => ended.error = error,
         }
@@ -324,19 +316,6 @@ fn same_user(task: Task, user: &str) -> Result<Task, Refused> {
     if task.user == user { Ok(task) } else { Err(Refused::already_exists("id: is taken")) }
 }
 
-fn own(task: Task, user: &str) -> Result<Task, Refused> {
-    if task.user == user { Ok(task) } else { Err(not_found()) }
-}
-
-fn not_found() -> Refused {
-    Refused::not_found("there is no task of this id")
-}
-
-fn broken(fault: Fault) -> Refused {
-    error!(%fault, "the spool cannot be read");
-    unavailable("the spool cannot be read", None)
-}
-
 /// Why a task was not accepted.
 fn refused(refusal: Refusal) -> Refused {
     warn!(error = %refusal, "a task was not accepted");
@@ -347,6 +326,7 @@ fn refused(refusal: Refusal) -> Refused {
         Refusal::TooLarge { .. } | Refusal::Unserializable => {
             Refused::invalid_argument("messages: too large")
         }
-        _ => unavailable("the task could not be stored", None),
+        Refusal::Closed => ending("the orchestrator is about to end"),
+        _ => down("spool", "the task could not be stored", None),
     }
 }

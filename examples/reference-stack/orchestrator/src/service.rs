@@ -15,9 +15,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::list;
-use crate::refusal::{exhausted, invalid, unavailable};
-use crate::runner::{ELSEWHERE, Runner};
-use crate::task::{self, Task, Work, message_of_proto, mode_of_proto, now_ms, status_of_proto};
+use crate::refusal::{elsewhere, exhausted, invalid};
+use crate::runner::Runner;
+use crate::task::{self, Sampling, Task, Work, message_of_proto, mode_of_proto, now_ms, status_of_proto};
 
 /// The most messages of a task, and the most bytes of text in them.
 const MESSAGES: usize = 256;
@@ -51,20 +51,20 @@ impl Orchestrator for Service {
         &self,
         request: Request<StreamTaskRequest>,
     ) -> Result<Response<Self::StreamTaskStream>, Status> {
-        let StreamTaskRequest { id, user, after } = request.into_inner();
+        let StreamTaskRequest { id, user, after, run } = request.into_inner();
         let (id, user) = (read_id(&id)?, read_user(user)?);
         let after = usize::try_from(after).unwrap_or(usize::MAX);
         let place = self.readers.clone().try_acquire_owned();
         let place = place.map_err(|_| exhausted("as many readers as may be are there"))?;
         if let Some(live) = self.runner.live.get(id).filter(|live| live.user == user) {
             // One that is refused meanwhile ends the stream.
-            return Ok(Response::new(live.read(after, place).boxed()));
+            return Ok(Response::new(live.read(after, run, place).boxed()));
         }
         let task = self.runner.find(id, &user).await?;
         if !task.has_ended() {
-            return Err(unavailable(ELSEWHERE, None));
+            return Err(elsewhere());
         }
-        Ok(Response::new(stream::iter(events(&task, after)).boxed()))
+        Ok(Response::new(stream::iter(events(&task, after, run)).boxed()))
     }
 
     async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<v1::Task>, Status> {
@@ -87,16 +87,17 @@ impl Orchestrator for Service {
         let status =
             v1::TaskStatus::try_from(status).map_err(|_| invalid("status", "must be one that there is"))?;
         let before = list::read_token(&page_token)?;
-        let reply = list::page(&self.runner, user, status_of_proto(status), before, size as usize).await?;
+        let reply = list::page(&self.runner, &user, status_of_proto(status), before, size as usize).await?;
         Ok(Response::new(reply))
     }
 }
 
-/// The events of a task that has ended, behind one of them.
-fn events(task: &Task, after: usize) -> Vec<Result<TaskEvent, Status>> {
+/// The events of a task that has ended, behind one of them; all if that one is of another run.
+fn events(task: &Task, after: usize, run: u32) -> Vec<Result<TaskEvent, Status>> {
+    let after = if run == 0 || run == task.run { after } else { 0 };
     let end = task.events.len() + 1;
     let behind = task.events.iter().enumerate().skip(after);
-    let mut events: Vec<_> = behind.map(|(at, event)| Ok(event.to_proto(at + 1))).collect();
+    let mut events: Vec<_> = behind.map(|(at, event)| Ok(event.to_proto(task.run, at + 1))).collect();
     // A reader who has seen more saw an earlier run, which a crash has ended.
     if after != end {
         events.push(Ok(task.end_event(end)));
@@ -105,7 +106,7 @@ fn events(task: &Task, after: usize) -> Vec<Result<TaskEvent, Status>> {
 }
 
 fn read_task(request: SubmitTaskRequest, owner: &str) -> Result<Task, Status> {
-    let SubmitTaskRequest { id, user, session, mode, model, messages, traceparent } = request;
+    let SubmitTaskRequest { id, user, session, mode, model, messages, traceparent, sampling } = request;
     let mode = v1::Mode::try_from(mode).map_err(|_| invalid("mode", "must be one that there is"))?;
     let now = now_ms();
     Ok(Task {
@@ -114,6 +115,8 @@ fn read_task(request: SubmitTaskRequest, owner: &str) -> Result<Task, Status> {
         session: read_name("session", session)?,
         version: 1,
         owner: owner.to_owned(),
+        run: 1,
+        unchecked: false,
         mode: mode_of_proto(mode),
         status: task::Status::Queued,
         model: read_name("model", model)?,
@@ -121,9 +124,12 @@ fn read_task(request: SubmitTaskRequest, owner: &str) -> Result<Task, Status> {
         work: Some(Arc::new(Work {
             messages: read_messages(messages)?,
             traceparent: Some(traceparent).filter(|header| !header.is_empty() && header.len() <= 256),
+            sampling: read_sampling(sampling.unwrap_or_default())?,
         })),
         answer: String::new(),
         error: String::new(),
+        finish_reason: String::new(),
+        usage: None,
         degradation: None,
         aggregate: String::new(),
         events: Arc::default(),
@@ -149,6 +155,24 @@ fn read_name(field: &str, name: String) -> Result<String, Status> {
         return Err(invalid(field, "must be at most 256 bytes without control characters"));
     }
     Ok(name)
+}
+
+/// What no language model takes is refused here; the rest is theirs to judge.
+fn read_sampling(sampling: v1::Sampling) -> Result<Sampling, Status> {
+    let v1::Sampling { max_tokens, temperature, top_p, stop } = sampling;
+    if max_tokens == Some(0) {
+        return Err(invalid("sampling.max_tokens", "must be at least 1"));
+    }
+    if !temperature.is_none_or(|temperature| (0.0..=2.0).contains(&temperature)) {
+        return Err(invalid("sampling.temperature", "must be from 0 to 2"));
+    }
+    if !top_p.is_none_or(|top_p| (0.0..=1.0).contains(&top_p)) {
+        return Err(invalid("sampling.top_p", "must be from 0 to 1"));
+    }
+    if stop.len() > 4 || stop.iter().any(|text| text.is_empty() || text.len() > NAME) {
+        return Err(invalid("sampling.stop", "must be at most 4 texts of 1 to 256 bytes"));
+    }
+    Ok(Sampling { max_tokens, temperature, top_p, stop })
 }
 
 fn read_messages(messages: Vec<v1::Message>) -> Result<Vec<ChatMessage>, Status> {

@@ -11,23 +11,25 @@ use mainstay_redis::redis;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::postgres::PgConnectOptions;
 
-/// The breakers, checks and levels of an orchestrator that is told nothing else.
+use crate::identity;
+
+/// The breakers, checks and levels that an orchestrator begins with.
 const BUILT_IN: &str = include_str!("../settings/mainstay.yaml");
 
 /// Everything an orchestrator is told.
 pub struct Settings {
     /// Where its gRPC is served: `ORCHESTRATOR_LISTEN`, `0.0.0.0:50052` by default.
     pub listen: SocketAddr,
-    /// Where health, metrics and the like are served: `ORCHESTRATOR_ADMIN_LISTEN`, `0.0.0.0:8081` by default.
+    /// Where health, metrics and the like are served: `ORCHESTRATOR_ADMIN_LISTEN`, `127.0.0.1:8081` by default.
     pub admin_listen: SocketAddr,
-    /// Under which name it has tasks in the database: `ORCHESTRATOR_ID`, `orchestrator` by default. Each replica needs its own, and
-    /// the same after a restart.
-    pub id: String,
+    /// Under which name it has tasks in the database: `ORCHESTRATOR_ID`. By default one that is made at the first start, and kept in
+    /// `orchestrator-id` of the data directory: each replica needs its own, and the same after a restart.
+    pub id: Option<String>,
     /// Where its spool is, and its tasks if there is no PostgreSQL: `DATA_DIR`, `data/orchestrator` by default.
     pub data_dir: PathBuf,
-    /// PostgreSQL: `DATABASE_URL`. Without it tasks are in an SQLite file.
+    /// PostgreSQL: `DATABASE_URL`; with `?sslmode=verify-full` over TLS. Without it tasks are in an SQLite file.
     pub database: Option<PgConnectOptions>,
-    /// Redis: `REDIS_URL`. Without it sessions are in memory.
+    /// Redis: `REDIS_URL`; `rediss://` is over TLS. Without it sessions are in memory.
     pub redis: Option<redis::Client>,
     /// The agents' gRPC: `AGENT_CORE_URL`, `http://127.0.0.1:50051` by default.
     pub agents: String,
@@ -44,10 +46,14 @@ pub struct Settings {
     pub llm_timeout: Duration,
     /// The most tasks that run at once: `MAX_RUNNING_TASKS`, 256 by default.
     pub most_running: usize,
+    /// The most bytes that wait on disk for the database: `SPOOL_BYTES`, 4 GiB by default. No task is accepted beyond that.
+    pub spool_bytes: u64,
     /// The most readers of events at once: `MAX_READERS`, 1,024 by default.
     pub most_readers: usize,
     /// What `/metrics` shows, if the program has installed a recorder.
     pub metrics: Option<PrometheusHandle>,
+    /// Whether SIGTERM and SIGINT end it, a second one at once: what a program of its own wants.
+    pub ends_at_signals: bool,
     pub(crate) loader: Loader,
     pub(crate) loaded: Loaded,
 }
@@ -55,7 +61,7 @@ pub struct Settings {
 /// A language model's provider, who speaks OpenAI's API.
 #[derive(Clone)]
 pub struct Provider {
-    /// With its version: `http://127.0.0.1:8000/v1`.
+    /// With its version: `http://127.0.0.1:8000/v1`; `https://` trusts whom the system trusts.
     pub url: String,
     /// Sent as a bearer token.
     pub key: Option<Secret>,
@@ -64,24 +70,24 @@ pub struct Provider {
 }
 
 impl Settings {
-    /// Reads the variables, and the file that `MAINSTAY_CONFIG` names.
+    /// Reads the variables, and the file that `MAINSTAY_CONFIG` names, which goes on top of the built-in settings.
     ///
     /// # Errors
     ///
     /// Everything that is wrong, at once.
     pub fn load(environment: &Environment) -> Result<Self, SettingErrors> {
-        let loader = match environment.get("MAINSTAY_CONFIG").filter(|path| !path.is_empty()) {
-            Some(path) => Loader::new().file(path),
-            None => Loader::new().text("built-in settings", BUILT_IN),
-        };
-        let loader = loader.environment(environment.clone());
         let mut variables = Section::of_environment(environment);
         let said = &mut variables;
+        let mut loader = Loader::new().text("built-in settings", BUILT_IN);
+        if let Some(file) = said.text("MAINSTAY_CONFIG").optional() {
+            loader = loader.file(file);
+        }
+        let loader = loader.environment(environment.clone());
         let listen = said.address("ORCHESTRATOR_LISTEN").or(SocketAddr::from(([0, 0, 0, 0], 50052)));
         let admin_listen =
-            said.address("ORCHESTRATOR_ADMIN_LISTEN").or(SocketAddr::from(([0, 0, 0, 0], 8081)));
-        let id = said.text("ORCHESTRATOR_ID").or("orchestrator".to_owned());
-        if id.len() > 64 || !id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            said.address("ORCHESTRATOR_ADMIN_LISTEN").or(SocketAddr::from(([127, 0, 0, 1], 8081)));
+        let id = said.text("ORCHESTRATOR_ID").optional();
+        if id.as_deref().is_some_and(|id| !identity::is_one(id)) {
             said.refuse("ORCHESTRATOR_ID", "a name of at most 64 letters, digits, '-', '_' and '.'");
         }
         let data_dir = said.text("DATA_DIR").or("data/orchestrator".to_owned()).into();
@@ -106,6 +112,10 @@ impl Settings {
             said.endpoint("LLM_HEALTH_URL", &["http"]).optional().or_else(|| own_health(&llm.url));
         let llm_timeout = time(said, "LLM_TIMEOUT", Duration::from_secs(30));
         let most_running = count(said, "MAX_RUNNING_TASKS", 256);
+        let spool_bytes = said.number("SPOOL_BYTES").or(4 << 30);
+        if !(1 << 20..=1 << 40).contains(&spool_bytes) {
+            said.refuse("SPOOL_BYTES", "a number of bytes from 1048576 (1 MiB) to 1 TiB");
+        }
         let most_readers = count(said, "MAX_READERS", 1024);
         let (loaded, ()) = SettingErrors::both(loader.load(), variables.finish())?;
         Ok(Self {
@@ -122,8 +132,10 @@ impl Settings {
             llm_health,
             llm_timeout,
             most_running,
+            spool_bytes,
             most_readers,
             metrics: None,
+            ends_at_signals: false,
             loader,
             loaded,
         })
@@ -133,6 +145,13 @@ impl Settings {
     #[must_use]
     pub fn with_metrics(mut self, metrics: PrometheusHandle) -> Self {
         self.metrics = Some(metrics);
+        self
+    }
+
+    /// Ends at SIGTERM and SIGINT.
+    #[must_use]
+    pub fn with_signals(mut self) -> Self {
+        self.ends_at_signals = true;
         self
     }
 }

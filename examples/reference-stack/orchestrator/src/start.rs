@@ -23,6 +23,7 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
+use crate::identity;
 use crate::live::Live;
 use crate::runner::Runner;
 use crate::service::Service;
@@ -54,11 +55,14 @@ pub struct Running {
 #[non_exhaustive]
 pub enum StartError {
     /// The directory of its data cannot be used.
-    #[error("DATA_DIR cannot be used")]
+    #[error("DATA_DIR cannot be used: {0}")]
     Data(#[source] io::Error),
     /// An address cannot be listened on.
     #[error("{0} cannot be listened on")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The signals that shall end it cannot be heard.
+    #[error("the signals cannot be heard: {0}")]
+    Signals(#[source] io::Error),
     /// What it is made of does not fit together.
     #[error("the orchestrator cannot be wired: {0}")]
     Wiring(Box<dyn Error + Send + Sync>),
@@ -70,17 +74,22 @@ pub enum StartError {
 ///
 /// What it cannot do without.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    // Some driver may bring another one, and then rustls does not choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     std::fs::create_dir_all(&settings.data_dir).map_err(StartError::Data)?;
+    let id = settings.id.clone().map_or_else(|| identity::of_directory(&settings.data_dir), Ok);
+    let id = id.map_err(StartError::Data)?;
     let settings = Arc::new(settings);
     let wiring = |error| StartError::Wiring(error);
-    let Wiring { mainstay, reloader, executor, store, spool } = wire(&settings).map_err(wiring)?;
+    let Wiring { mainstay, reloader, executor, store, spool, waiting } = wire(&settings).map_err(wiring)?;
     mainstay.start().map_err(|error| wiring(error.into()))?;
     let following = reloader.follow().map_err(|error| wiring(error.into()))?;
 
     let runner = Runner {
-        id: settings.id.clone(),
+        id: id.clone(),
         live: Live::default(),
         spool: spool.clone(),
+        waiting,
         store,
         executor,
         slots: Arc::new(Semaphore::new(settings.most_running)),
@@ -107,7 +116,18 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(stack_protocol::DESCRIPTORS)
     };
-    let shutdown = Shutdown::new(health);
+    let shutdown = match settings.ends_at_signals {
+        true => Shutdown::on_signals(health).map_err(StartError::Signals)?,
+        false => Shutdown::new(health),
+    };
+    // Until balancers have noticed, what comes is done.
+    tokio::spawn({
+        let (closing, closed) = (shutdown.stop_accepting(), runner.closed.clone());
+        async move {
+            closing.await;
+            closed.cancel();
+        }
+    });
     let server = Server::builder()
         // For the answer's head: streams are as long as their tasks.
         .timeout(ANSWER_WITHIN)
@@ -126,9 +146,9 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             warn!(%error, "the server broke down");
         }
     });
-    info!(%address, %admin_address, id = settings.id, "started");
+    info!(%address, %admin_address, id, "started");
     let said = &settings.loaded.settings().health;
-    let limit = said.drain_delay.saturating_add(said.drain_limit);
+    let limit = said.drain_limit;
     Ok(Running {
         address,
         admin_address,
@@ -173,23 +193,29 @@ impl Running {
         &self.mainstay
     }
 
-    /// Ends it: it is not ready any more, refuses new tasks, finishes those that run, delivers what the spool has, and closes its
-    /// stores. It takes as long as the health settings say (`drain_delay`, `drain_limit`) and some seconds for the spool; what has not
-    /// ended then goes on after the next start.
+    /// Ends it, and returns when it [has ended](Self::ended).
     pub async fn stop(self) {
-        let Self { shutdown, runner, limit, server, admin, .. } = self;
-        runner.closed.cancel();
-        shutdown.trigger();
+        self.shutdown.trigger();
+        self.ended().await;
+    }
+
+    /// Waits until it was asked to end, and has: it is not ready any more, refuses new tasks, finishes those that run, delivers what the
+    /// spool has, and closes its stores. That takes as long as the health settings say (`drain_delay`, `drain_limit`) and some seconds
+    /// for the spool; what has not ended then goes on after the next start.
+    pub async fn ended(self) {
+        let Self { runner, limit, mut server, admin, .. } = self;
         let late = async {
+            runner.closed.cancelled().await;
             // Readers of what does not end in time are told so while there is time.
             sleep(limit.saturating_sub(Duration::from_secs(1))).await;
             runner.halt().await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            _ = server => {}
+            _ = &mut server => {}
             () = late => {}
         }
+        runner.closed.cancel();
         runner.halt().await;
         let drained = runner.spool.drain(DRAIN_SPOOL).await;
         runner.store.close().await;

@@ -6,9 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mainstay::degrade::ExecutionMode;
 use serde::{Deserialize, Serialize};
-use stack_openai::{ChatMessage, Role};
+use stack_openai::{ChatMessage, Role, Usage};
 use stack_protocol::v1;
 use uuid::Uuid;
+
+/// The finish reason of a task whose request the language model refused: the caller's fault, and nobody else's.
+pub(crate) const INVALID_REQUEST: &str = "invalid_request";
 
 /// What is written for a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +23,15 @@ pub(crate) struct Task {
     pub(crate) version: i64,
     /// The orchestrator that runs it.
     pub(crate) owner: String,
+    /// Counted from 1: one more each time it goes on after a crash.
+    #[serde(default = "first_run")]
+    pub(crate) run: u32,
+    /// It was accepted while the database could not be asked whether it has it already.
+    #[serde(default)]
+    pub(crate) unchecked: bool,
     pub(crate) mode: ExecutionMode,
     pub(crate) status: Status,
+    /// The one that was asked for; the one that answered, once it did.
     pub(crate) model: String,
     /// How it runs, and why so. It stays so when the task runs again after a crash.
     #[serde(default)]
@@ -33,6 +43,11 @@ pub(crate) struct Task {
     pub(crate) answer: String,
     #[serde(default)]
     pub(crate) error: String,
+    /// Why the language model stopped, or [`INVALID_REQUEST`]; empty if nobody said.
+    #[serde(default)]
+    pub(crate) finish_reason: String,
+    #[serde(default)]
+    pub(crate) usage: Option<Usage>,
     #[serde(default)]
     pub(crate) degradation: Option<Degradation>,
     #[serde(default)]
@@ -65,10 +80,21 @@ pub(crate) struct Decided {
     pub(crate) reason: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Work {
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) traceparent: Option<String>,
+    #[serde(default)]
+    pub(crate) sampling: Sampling,
+}
+
+/// How the language model is to choose: passed on as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sampling {
+    pub(crate) max_tokens: Option<u32>,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) top_p: Option<f64>,
+    pub(crate) stop: Vec<String>,
 }
 
 /// In what the answer is less than was asked for.
@@ -122,13 +148,21 @@ impl Task {
             aggregate: self.aggregate.clone(),
             created_ms: self.created_ms,
             updated_ms: self.updated_ms,
+            usage: self.usage.map(usage_to_proto),
+            finish_reason: self.finish_reason.clone(),
         }
     }
 
     /// The event after all others.
     pub(crate) fn end_event(&self, sequence: usize) -> v1::TaskEvent {
         let event = v1::task_event::Event::Ended(self.to_proto());
-        v1::TaskEvent { sequence: sequence as u64, event: Some(event) }
+        v1::TaskEvent { sequence: sequence as u64, event: Some(event), run: self.run }
+    }
+
+    /// The newer one of what is known here and what the database has. A task that has ended there has ended.
+    pub(crate) fn newer(known: Self, stored: Self) -> Self {
+        let known_is_newer = known.has_ended() || known.version > stored.version;
+        if !stored.has_ended() && known_is_newer { known } else { stored }
     }
 }
 
@@ -146,7 +180,7 @@ impl Degradation {
 }
 
 impl Event {
-    pub(crate) fn to_proto(&self, sequence: usize) -> v1::TaskEvent {
+    pub(crate) fn to_proto(&self, run: u32, sequence: usize) -> v1::TaskEvent {
         use v1::task_event::Event as Proto;
         let event = match self {
             Self::Started(mode) => Proto::Started(mode_to_proto(*mode).into()),
@@ -155,7 +189,7 @@ impl Event {
             }
             Self::Text(text) => Proto::Text(text.clone()),
         };
-        v1::TaskEvent { sequence: sequence as u64, event: Some(event) }
+        v1::TaskEvent { sequence: sequence as u64, event: Some(event), run }
     }
 }
 
@@ -209,6 +243,15 @@ fn mode_to_proto(mode: ExecutionMode) -> v1::Mode {
         ExecutionMode::Standard => v1::Mode::Standard,
         ExecutionMode::Complex => v1::Mode::Complex,
     }
+}
+
+fn usage_to_proto(usage: Usage) -> v1::Usage {
+    let count = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+    v1::Usage { prompt_tokens: count(usage.prompt_tokens), completion_tokens: count(usage.completion_tokens) }
+}
+
+fn first_run() -> u32 {
+    1
 }
 
 /// None for a role that there is not.

@@ -17,9 +17,7 @@ use crate::llm::Llm;
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::store::{Record, Store};
-
-/// The most bytes that wait for the database.
-const SPOOL_BYTES: u64 = 4 << 30;
+use crate::waiting::{Told, Waiting};
 
 /// Everything that a task needs, guarded.
 pub(crate) struct Wiring {
@@ -28,6 +26,7 @@ pub(crate) struct Wiring {
     pub(crate) executor: Executor,
     pub(crate) store: Store,
     pub(crate) spool: Spool<Record>,
+    pub(crate) waiting: Waiting,
 }
 
 /// What is asked, each behind its breaker, and what is accepted.
@@ -37,6 +36,8 @@ struct Clients {
     sessions: Sessions,
     store: Store,
     spool: Spool<Record>,
+    spool_bytes: u64,
+    waiting: Waiting,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -57,11 +58,11 @@ pub(crate) fn wire(settings: &Arc<Settings>) -> Result<Wiring, BoxError> {
             health
         })
         .build();
-    let Clients { agents, llm, sessions, store, spool } = clients.recv()??;
+    let Clients { agents, llm, sessions, store, spool, waiting, .. } = clients.recv()??;
     let mainstay = mainstay?;
     let reloader = Reloader::new(&mainstay, settings.loader.clone(), settings.loaded.clone())?;
     let executor = Executor { mainstay: mainstay.clone(), agents, llm, sessions };
-    Ok(Wiring { mainstay, reloader, executor, store, spool })
+    Ok(Wiring { mainstay, reloader, executor, store, spool, waiting })
 }
 
 fn connect(settings: &Settings, breakers: &Registry) -> Result<Clients, BoxError> {
@@ -70,6 +71,7 @@ fn connect(settings: &Settings, breakers: &Registry) -> Result<Clients, BoxError
         Breaker::all(breakers).into_iter().find(|breaker| breaker.name().as_str() == name).ok_or_else(missing)
     };
     let store = Store::open(settings, breaker("database")?)?;
+    let waiting = Waiting::default();
     // On disk until the database has it. The store's own breaker is enough: the spool waits as long as that says.
     let spool = Spool::open(
         settings.data_dir.join("spool"),
@@ -79,8 +81,8 @@ fn connect(settings: &Settings, breakers: &Registry) -> Result<Clients, BoxError
             .batch(100)
             .linger(Duration::from_secs(1))
             .backoff(OpenFor::exponential(Duration::from_secs(1), Duration::from_secs(10)))
-            .bound(SPOOL_BYTES),
-        store.clone(),
+            .bound(settings.spool_bytes),
+        Told { store: store.clone(), waiting: waiting.clone() },
     )?;
     Ok(Clients {
         agents: Agents::connect(settings.agents.clone(), settings.agent_timeout, breaker("grpc")?)?,
@@ -88,25 +90,27 @@ fn connect(settings: &Settings, breakers: &Registry) -> Result<Clients, BoxError
         sessions: Sessions::open(settings, breaker("redis")?)?,
         store,
         spool,
+        spool_bytes: settings.spool_bytes,
+        waiting,
     })
 }
 
 /// One check for each dependency. What all replicas share never takes all of them out of service at once; the settings say which are
 /// critical, and how often they are asked.
 fn check(health: HealthManagerBuilder, clients: &Clients) -> HealthManagerBuilder {
-    let spool = clients.spool.clone();
+    let (spool, most) = (clients.spool.clone(), clients.spool_bytes);
     health
         .check(Check::shared("redis", clients.sessions.check()))
         .check(Check::shared("database", clients.store.check()))
         .check(Check::shared("agent_core", clients.agents.check()))
         .check(Check::shared("llm_service", clients.llm.check()))
-        .check(Check::internal("spool", move || ready(room(&spool))))
+        .check(Check::internal("spool", move || ready(room(&spool, most))))
 }
 
 /// Whether there is room for more, and nothing was given up.
-fn room(spool: &Spool<Record>) -> CheckOutcome {
+fn room(spool: &Spool<Record>, most: u64) -> CheckOutcome {
     let stats = spool.stats();
-    let outcome = if stats.used_bytes > SPOOL_BYTES / 10 * 9 {
+    let outcome = if stats.used_bytes > most / 10 * 9 {
         CheckOutcome::unhealthy("the spool is nearly full")
     } else if stats.dead_letters > 0 {
         CheckOutcome::degraded("the database refused some records for good")

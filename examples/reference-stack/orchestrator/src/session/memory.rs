@@ -9,12 +9,10 @@ use quick_cache::sync::Cache;
 use stack_openai::ChatMessage;
 use uuid::Uuid;
 
-use super::{Down, KEPT, KEPT_FOR, TOLD};
+use super::{Down, KEPT, KEPT_BYTES, KEPT_FOR, TOLD};
 
 /// The most sessions in memory; those that were not used for longest go first.
 const SESSIONS: usize = 1_000;
-/// The most bytes of text of one of them; the oldest messages go first.
-const BYTES: usize = 256 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct Memory {
@@ -41,7 +39,7 @@ impl Memory {
         source(self.breaker.clone()).into_probe()
     }
 
-    pub(super) async fn history(&self, user: &str, session: &str) -> Result<Vec<ChatMessage>, Down> {
+    pub(super) async fn last(&self, user: &str, session: &str) -> Result<Vec<ChatMessage>, Down> {
         self.guarded(|| {
             let Some(session) = self.sessions.get(&(user.to_owned(), session.to_owned())) else {
                 return Vec::new();
@@ -94,7 +92,7 @@ impl Session {
         self.tasks.push_back(task);
         self.messages.extend(messages.iter().cloned());
         let mut bytes: usize = self.messages.iter().map(|message| message.text().len()).sum();
-        while self.messages.len() > KEPT || bytes > BYTES {
+        while self.messages.len() > KEPT || bytes > KEPT_BYTES {
             let Some(oldest) = self.messages.pop_front() else { break };
             bytes = bytes.saturating_sub(oldest.text().len());
         }

@@ -1,4 +1,4 @@
-//! What was said in a session: at most 1,000 messages, for 30 days after the last one. In Redis, or in memory where none is configured,
+//! What was said in a session: at most 1,000 messages and 256 KiB, for 30 days after the last one. In Redis, or in memory where none is configured,
 //! both behind the breaker `redis`.
 
 mod memory;
@@ -18,10 +18,14 @@ use crate::settings::Settings;
 
 /// The most messages that are kept of a session.
 const KEPT: usize = 1000;
+/// The most bytes of them; the oldest go first.
+const KEPT_BYTES: usize = 256 * 1024;
 /// How long a session is kept after its last message.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most messages of a session that a task is told.
 const TOLD: usize = 50;
+/// The most bytes of text of them.
+const TOLD_BYTES: usize = 64 * 1024;
 
 /// Sessions cannot be read or written now.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +55,17 @@ impl Sessions {
 
     /// The last messages of a user's session, oldest first.
     pub(crate) async fn history(&self, user: &str, session: &str) -> Result<Vec<ChatMessage>, Down> {
-        match self {
-            Self::Redis(redis) => redis.history(user, session).await,
-            Self::Memory(memory) => memory.history(user, session).await,
-        }
+        let last = match self {
+            Self::Redis(redis) => redis.last(user, session).await?,
+            Self::Memory(memory) => memory.last(user, session).await?,
+        };
+        let mut bytes = 0;
+        let told = last.iter().rev().take_while(|message| {
+            bytes += message.text().len();
+            bytes <= TOLD_BYTES
+        });
+        let told = told.count();
+        Ok(last.into_iter().rev().take(told).rev().collect())
     }
 
     /// Adds what a task said; once, also if the task runs again.

@@ -10,14 +10,21 @@ use stack_openai::ChatMessage;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Down, KEPT, KEPT_FOR, TOLD};
+use super::{Down, KEPT, KEPT_BYTES, KEPT_FOR, TOLD};
 
 /// Adds messages, trims and dates the list, in one step; unless the task has added its own before.
 const APPEND: &str = "
-if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[2]) then
-    redis.call('RPUSH', KEYS[1], unpack(ARGV, 3))
+if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[3]) then
+    redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
     redis.call('LTRIM', KEYS[1], -tonumber(ARGV[1]), -1)
-    redis.call('EXPIRE', KEYS[1], ARGV[2])
+    local said = redis.call('LRANGE', KEYS[1], 0, -1)
+    local kept, bytes = #said + 1, 0
+    while kept > 1 and bytes + #said[kept - 1] <= tonumber(ARGV[2]) do
+        kept = kept - 1
+        bytes = bytes + #said[kept]
+    end
+    redis.call('LTRIM', KEYS[1], kept - 1, -1)
+    redis.call('EXPIRE', KEYS[1], ARGV[3])
 end
 return 1";
 
@@ -42,7 +49,7 @@ impl Redis {
         health::check(self.connection.clone())
     }
 
-    pub(super) async fn history(&self, user: &str, session: &str) -> Result<Vec<ChatMessage>, Down> {
+    pub(super) async fn last(&self, user: &str, session: &str) -> Result<Vec<ChatMessage>, Down> {
         let told = isize::try_from(TOLD).unwrap_or(isize::MAX);
         let said: Vec<String> =
             self.connection.clone().lrange(list(user, session), -told, -1).await.map_err(down)?;
@@ -59,7 +66,8 @@ impl Redis {
     ) -> Result<(), Down> {
         let list = list(user, session);
         let mut append = cmd("EVAL");
-        append.arg(APPEND).arg(2).arg(&list).arg(format!("{list}:{task}")).arg(KEPT).arg(KEPT_FOR.as_secs());
+        append.arg(APPEND).arg(2).arg(&list).arg(format!("{list}:{task}"));
+        append.arg(KEPT).arg(KEPT_BYTES).arg(KEPT_FOR.as_secs());
         for message in messages {
             append.arg(serde_json::to_string(message).map_err(|_| Down)?);
         }

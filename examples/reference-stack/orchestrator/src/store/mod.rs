@@ -24,10 +24,11 @@ use crate::task::{Status, Task};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
     Task(Box<Task>),
+    /// As earlier orchestrators wrote it: by itself.
     Audit(Audit),
 }
 
-/// Who did what when.
+/// What came of a task when. It is written with the task's record, so that neither is there without the other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Audit {
     pub(crate) at_ms: i64,
@@ -65,6 +66,20 @@ impl Record {
             Self::Task(task) => Some(*task),
             Self::Audit(_) => None,
         }
+    }
+
+    /// What the audit log has of it: that a task was accepted, and how it ended.
+    pub(crate) fn audit(&self) -> Option<Audit> {
+        let task = match self {
+            Self::Audit(audit) => return Some(audit.clone()),
+            Self::Task(task) => task,
+        };
+        let what = match task.version {
+            1 => "submitted",
+            _ if task.has_ended() => task.status.as_str(),
+            _ => return None,
+        };
+        Some(Audit { at_ms: task.updated_ms, task: task.id, user: task.user.clone(), what: what.to_owned() })
     }
 }
 

@@ -129,10 +129,11 @@ impl Write<Record> for Upserts {
         let mut tasks = Vec::new();
         let mut audits = Vec::new();
         for item in items {
-            match item.value() {
-                Record::Task(task) => tasks.push(task.as_ref()),
-                Record::Audit(audit) => audits.push((Uuid::from_u128(item.id().as_u128()), audit)),
+            if let Record::Task(task) = item.value() {
+                tasks.push(task.as_ref());
             }
+            let id = Uuid::from_u128(item.id().as_u128());
+            audits.extend(item.value().audit().map(|audit| (id, audit)));
         }
         if !tasks.is_empty() {
             let json = tasks.iter().map(|task| row::to_json(task)).collect::<Result<Vec<_>, _>>();
@@ -180,13 +181,19 @@ impl Write<Record> for Upserts {
 
 /// Makes the tables as soon as the database is there; then forgets old ids now and then.
 async fn prepare(db: GuardedPool, sink: TransactionSink<Upserts>, done: watch::Sender<bool>) {
+    let mut said = String::new();
     loop {
         // What is done past the guard asks the guard first, at least.
         if db.breaker().state() != State::Open {
-            match timeout(MIGRATE_WITHIN, migrate(&db, &sink)).await {
+            let error = match timeout(MIGRATE_WITHIN, migrate(&db, &sink)).await {
                 Ok(Ok(())) => break,
-                Ok(Err(error)) => warn!(error = described(&error), "the database has no tables yet"),
-                Err(_) => warn!(error = "no answer", "the database has no tables yet"),
+                Ok(Err(error)) => described(&error),
+                Err(_) => "no answer".to_owned(),
+            };
+            // Each reason once, not twice a second.
+            if error != said {
+                warn!(error, "the database has no tables yet");
+                said = error;
             }
         }
         sleep(MIGRATE_EVERY).await;

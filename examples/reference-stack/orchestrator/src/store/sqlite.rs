@@ -125,38 +125,36 @@ impl Sink<Record> for Sqlite {
 }
 
 fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
-    match item.value() {
-        Record::Task(task) => {
-            let (record, events) =
-                row::to_json(task).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
-            let mut upsert = tx.prepare_cached(
-                "INSERT INTO tasks (id, user_id, status, owner, version, created_ms, updated_ms, record, events)
+    if let Record::Task(task) = item.value() {
+        let (record, events) =
+            row::to_json(task).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
+        let mut upsert = tx.prepare_cached(
+            "INSERT INTO tasks (id, user_id, status, owner, version, created_ms, updated_ms, record, events)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (id) DO UPDATE SET
                      status = excluded.status, owner = excluded.owner, version = excluded.version,
                      updated_ms = excluded.updated_ms, record = excluded.record, events = excluded.events
                  WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')",
-            )?;
-            upsert.execute(params![
-                task.id.as_bytes(),
-                task.user,
-                task.status.as_str(),
-                task.owner,
-                task.version,
-                task.created_ms,
-                task.updated_ms,
-                record,
-                events
-            ])?;
-        }
-        Record::Audit(audit) => {
-            let mut insert = tx.prepare_cached(
-                "INSERT INTO audit_log (id, at_ms, task_id, user_id, what) VALUES (?1, ?2, ?3, ?4, ?5)
+        )?;
+        upsert.execute(params![
+            task.id.as_bytes(),
+            task.user,
+            task.status.as_str(),
+            task.owner,
+            task.version,
+            task.created_ms,
+            task.updated_ms,
+            record,
+            events
+        ])?;
+    }
+    if let Some(audit) = item.value().audit() {
+        let mut insert = tx.prepare_cached(
+            "INSERT INTO audit_log (id, at_ms, task_id, user_id, what) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (id) DO NOTHING",
-            )?;
-            let id = item.id().as_u128().to_be_bytes();
-            insert.execute(params![id, audit.at_ms, audit.task.as_bytes(), audit.user, audit.what])?;
-        }
+        )?;
+        let id = item.id().as_u128().to_be_bytes();
+        insert.execute(params![id, audit.at_ms, audit.task.as_bytes(), audit.user, audit.what])?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
-use stack_openai::{ChatRequest, FinishReason, Reply, sse};
+use stack_openai::{ChatRequest, FinishReason, Reply, Usage, sse};
 use stack_protocol::v1::agent_core_server::{AgentCore, AgentCoreServer};
 use stack_protocol::v1::{ExecuteReply, ExecuteRequest};
 use tokio::net::TcpListener;
@@ -37,12 +37,18 @@ pub(crate) enum Mode {
 pub(crate) struct Switch {
     mode: Arc<watch::Sender<Mode>>,
     asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<ChatRequest>>>,
     traces: Arc<Mutex<Vec<String>>>,
 }
 
 impl Switch {
     fn new() -> Self {
-        Self { mode: Arc::new(watch::Sender::new(Mode::Well)), asked: Arc::default(), traces: Arc::default() }
+        Self {
+            mode: Arc::new(watch::Sender::new(Mode::Well)),
+            asked: Arc::default(),
+            requests: Arc::default(),
+            traces: Arc::default(),
+        }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -52,6 +58,11 @@ impl Switch {
     /// The texts that it was asked.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// What a language model was asked, as it came.
+    pub(crate) fn requests(&self) -> Vec<ChatRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     pub(crate) fn traces(&self) -> Vec<String> {
@@ -114,6 +125,7 @@ async fn complete(
 ) -> Response {
     let said: Vec<_> = request.messages.iter().map(|message| message.text().into_owned()).collect();
     switch.note(said.join(" | "), headers.get("traceparent").and_then(|trace| trace.to_str().ok()));
+    switch.requests.lock().unwrap().push(request.clone());
     switch.while_it(Mode::Hanging).await;
     if switch.mode() == Mode::Failing {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -122,17 +134,22 @@ async fn complete(
     if last == "too much" {
         return StatusCode::BAD_REQUEST.into_response();
     }
+    if request.model == "unheard-of" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let reply = Reply {
         id: "chatcmpl-1".to_owned(),
         created: 1,
         model: request.model.clone(),
         system_fingerprint: None,
-        include_usage: false,
+        include_usage: request.includes_usage(),
     };
     let text = format!("{name} on {last}");
     let mut pieces: Vec<_> =
         text.split_inclusive(' ').map(|word| sse::encode(&reply.piece(word)).unwrap()).collect();
-    pieces.push(sse::encode(&reply.last(FinishReason::Stop)).unwrap());
+    let reason = if request.max_tokens.is_some() { FinishReason::Length } else { FinishReason::Stop };
+    pieces.push(sse::encode(&reply.last(reason)).unwrap());
+    pieces.extend(reply.usage(Usage::of(&request.messages, &text)).map(|chunk| sse::encode(&chunk).unwrap()));
     pieces.push(sse::DONE.to_owned());
     if switch.mode() == Mode::Breaking {
         pieces.truncate(2);

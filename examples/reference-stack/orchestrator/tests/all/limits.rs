@@ -2,7 +2,9 @@
 
 use mainstay_health_grpc::pb::health_client::HealthClient;
 use mainstay_health_grpc::pb::{HealthCheckRequest, health_check_response::ServingStatus};
-use stack_protocol::v1::{GetTaskRequest, ListTasksRequest, Message, StreamTaskRequest, SubmitTaskRequest};
+use stack_protocol::v1::{
+    GetTaskRequest, ListTasksRequest, Message, Sampling, StreamTaskRequest, SubmitTaskRequest,
+};
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -11,14 +13,14 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::fake;
-use crate::stack::{Stack, backlog, run, submit, succeeded, until};
+use crate::stack::{Stack, backlog, failed_dependency, run, submit, succeeded, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_refused_with_the_field_and_the_rule() {
     let stack = Stack::embedded().await;
     let (running, client) = stack.start().await;
     type Spoil = fn(&mut SubmitTaskRequest);
-    let spoilt: [(&str, Spoil); 11] = [
+    let spoilt: [(&str, Spoil); 15] = [
         ("id: must be a UUID", |request| request.id = "7".to_owned()),
         ("id: must be a UUID", |request| request.id = "x".repeat(10_000)),
         ("user: must not be empty", |request| request.user.clear()),
@@ -31,6 +33,18 @@ async fn what_is_wrong_is_refused_with_the_field_and_the_rule() {
             request.messages = vec![Message { role: "user".to_owned(), content: String::new() }; 257];
         }),
         ("messages[0].role: must be", |request| request.messages[0].role = "tool".to_owned()),
+        ("sampling.max_tokens: must be", |request| {
+            request.sampling = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });
+        }),
+        ("sampling.temperature: must be", |request| {
+            request.sampling = Some(Sampling { temperature: Some(f64::NAN), ..Sampling::default() });
+        }),
+        ("sampling.top_p: must be", |request| {
+            request.sampling = Some(Sampling { top_p: Some(1.5), ..Sampling::default() });
+        }),
+        ("sampling.stop: must be", |request| {
+            request.sampling = Some(Sampling { stop: vec![String::new()], ..Sampling::default() });
+        }),
         ("messages: must be at most 1 MiB", |request| {
             request.messages[0].content = "x".repeat(1024 * 1024 + 1);
         }),
@@ -87,10 +101,11 @@ async fn no_more_tasks_run_than_may_and_no_more_read_than_may() {
     let refused = client.clone().submit_task(submit("the tides")).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));
+    assert_eq!(failed_dependency(&refused), "");
 
     let read = || {
         let (mut client, id) = (client.clone(), ids[0].clone());
-        async move { client.stream_task(StreamTaskRequest { id, user: "ann".to_owned(), after: 0 }).await }
+        async move { client.stream_task(StreamTaskRequest { id, user: "ann".to_owned(), after: 0, run: 0 }).await }
     };
     let (one, _other) = (read().await.unwrap(), read().await.unwrap());
     assert_eq!(read().await.unwrap_err().code(), Code::ResourceExhausted);

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use stack_protocol::v1::task_event::Event;
-use stack_protocol::v1::{CancelTaskRequest, ListTasksRequest, Mode, StreamTaskRequest, TaskStatus};
+use stack_protocol::v1::{
+    CancelTaskRequest, ListTasksRequest, Mode, Sampling, StreamTaskRequest, TaskStatus, Usage,
+};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ on_all_stores!(
     the_same_id_is_the_same_task_and_runs_once,
     lists_come_in_pages_newest_first,
     a_session_is_remembered,
+    a_session_has_bounds_and_what_is_told_of_it_too,
+    how_to_choose_goes_to_the_language_model_and_what_it_took_comes_back,
     a_task_is_known_after_a_restart,
     nobody_sees_anothers_tasks,
 );
@@ -47,6 +51,7 @@ async fn a_simple_task_is_answered_by_the_language_model(stack: Stack) {
     let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, (1..=events.len() as u64).collect::<Vec<_>>());
     assert_eq!(events[0].event, Some(Event::Started(Mode::Simple.into())));
+    assert!(events.iter().all(|event| event.run == 1));
     assert_eq!(texts(&events), "llm on the tides");
     let task = ended(&events);
     assert!(succeeded(&task));
@@ -102,7 +107,7 @@ async fn a_stream_is_resumed_behind_the_last_event(stack: Stack) {
     client.clone().submit_task(request).await.unwrap();
 
     // Cut off in the middle, while it runs.
-    let request = StreamTaskRequest { id: id.clone(), user: "ann".to_owned(), after: 0 };
+    let request = StreamTaskRequest { id: id.clone(), user: "ann".to_owned(), after: 0, run: 0 };
     let mut cut = client.clone().stream_task(request).await.unwrap().into_inner();
     let mut seen = Vec::new();
     while seen.len() < 2 {
@@ -232,6 +237,69 @@ async fn a_session_is_remembered(stack: Stack) {
     running.stop().await;
 }
 
+async fn a_session_has_bounds_and_what_is_told_of_it_too(stack: Stack) {
+    let (running, client) = stack.start_ready().await;
+    for at in 0..8 {
+        let mut request = submit(&format!("{at} {}", "x".repeat(20 * 1024)));
+        request.session = "talk".to_owned();
+        assert_eq!(run(&client, request).await.degradation, None);
+    }
+    let asked = stack.llm.switch.asked();
+    let told = asked[7].len() - 20 * 1024;
+    assert!((20 * 1024..=64 * 1024 + 64).contains(&told), "{told} bytes");
+    // The newest are told.
+    assert!(asked[7].contains("llm on 6 ") && !asked[7].contains("llm on 0 "));
+    if let Some(redis) = &stack.redis {
+        let redis = redis::Client::open(redis.url()).unwrap();
+        let mut redis = redis.get_multiplexed_async_connection().await.unwrap();
+        let said: Vec<String> = redis::cmd("LRANGE")
+            .arg("session:{3:ann:talk}")
+            .arg(0)
+            .arg(-1)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        let bytes: usize = said.iter().map(String::len).sum();
+        assert!((200 * 1024..=256 * 1024).contains(&bytes), "{bytes} bytes");
+        assert!(said.last().unwrap().contains("llm on 7 "));
+    }
+    running.stop().await;
+}
+
+async fn how_to_choose_goes_to_the_language_model_and_what_it_took_comes_back(stack: Stack) {
+    let (running, client) = stack.start_ready().await;
+    let mut request = submit("the tides");
+    let sampling = Sampling {
+        max_tokens: Some(9),
+        temperature: Some(0.5),
+        top_p: Some(0.25),
+        stop: vec!["END".to_owned(), "\n\n".to_owned()],
+    };
+    request.sampling = Some(sampling.clone());
+    let task = run(&client, request.clone()).await;
+    let asked = stack.llm.switch.requests().remove(0);
+    assert_eq!((asked.max_tokens, asked.temperature, asked.top_p), (Some(9), Some(0.5), Some(0.25)));
+    assert_eq!((asked.stops(), asked.includes_usage()), (sampling.stop.as_slice(), true));
+    let usage = Usage { prompt_tokens: 6, completion_tokens: 4 };
+    assert_eq!(
+        (task.usage, task.finish_reason.as_str(), task.model.as_str()),
+        (Some(usage), "length", "fake")
+    );
+    until("the spool is empty", || async { backlog(&running).await == 0 }).await;
+    assert_eq!(get(&client, &task.id).await.unwrap(), task);
+
+    // An earlier answer is one only to what was asked in the same way, and took what it took then.
+    stack.llm.switch.set(fake::Mode::Failing);
+    request.id = Uuid::new_v4().to_string();
+    let earlier = run(&client, request).await;
+    assert_eq!(earlier.degradation.unwrap().answered_from, "cache");
+    assert_eq!((earlier.usage, earlier.finish_reason.as_str()), (Some(usage), "length"));
+    let other = run(&client, submit("the tides")).await;
+    assert_eq!(other.degradation.unwrap().answered_from, "notice");
+    assert_eq!((other.usage, other.finish_reason.as_str()), (None, ""));
+    running.stop().await;
+}
+
 async fn a_task_is_known_after_a_restart(stack: Stack) {
     let (running, client) = stack.start_ready().await;
     let request = submit("the tides");
@@ -257,7 +325,7 @@ async fn nobody_sees_anothers_tasks(stack: Stack) {
 
     assert_eq!(get(&client, &id).await.unwrap_err().code(), Code::NotFound);
     let user = || "ann".to_owned();
-    let stream = StreamTaskRequest { id: id.clone(), user: user(), after: 0 };
+    let stream = StreamTaskRequest { id: id.clone(), user: user(), after: 0, run: 0 };
     assert_eq!(client.clone().stream_task(stream).await.unwrap_err().code(), Code::NotFound);
     let cancel = CancelTaskRequest { id: id.clone(), user: user() };
     assert_eq!(client.clone().cancel_task(cancel).await.unwrap_err().code(), Code::NotFound);

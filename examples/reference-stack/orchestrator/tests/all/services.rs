@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mainstay::config::Environment;
 use stack_faults::Switches;
-use stack_protocol::v1::Mode;
+use stack_protocol::v1::{Mode, Sampling};
 
 use crate::stack::{Stack, events, run, submit, succeeded, texts, until};
 
@@ -40,6 +40,11 @@ async fn a_complex_task_goes_through_all_services_and_survives_their_faults() {
     assert_eq!(texts(&events(&client, &id, 0).await), task.answer);
     let aggregate: serde_json::Value = serde_json::from_str(&task.aggregate).unwrap();
     assert_eq!(aggregate["success_count"], 5);
+
+    let mut request = submit("why the tides come twice a day");
+    request.sampling = Some(Sampling { max_tokens: Some(3), ..Sampling::default() });
+    let task = run(&client, request).await;
+    assert_eq!((task.finish_reason.as_str(), task.usage.unwrap().completion_tokens), ("length", 3));
 
     // Each second call of an agent fails: what is left is enough.
     agents.faults().set(Switches { error_rate: 0.5, ..Switches::default() });

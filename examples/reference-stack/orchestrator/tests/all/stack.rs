@@ -140,6 +140,7 @@ pub(crate) fn submit(text: &str) -> SubmitTaskRequest {
         model: String::new(),
         messages: vec![Message { role: "user".to_owned(), content: text.to_owned() }],
         traceparent: String::new(),
+        sampling: None,
     }
 }
 
@@ -150,7 +151,7 @@ pub(crate) async fn get(client: &Client, id: &str) -> Result<Task, Status> {
 
 /// All events behind one, until the end.
 pub(crate) async fn events(client: &Client, id: &str, after: u64) -> Vec<TaskEvent> {
-    let request = StreamTaskRequest { id: id.to_owned(), user: "ann".to_owned(), after };
+    let request = StreamTaskRequest { id: id.to_owned(), user: "ann".to_owned(), after, run: 0 };
     let reading = async {
         let mut stream = client.clone().stream_task(request).await.unwrap().into_inner();
         let mut events = Vec::new();
@@ -174,6 +175,11 @@ pub(crate) fn ended(events: &[TaskEvent]) -> Task {
         Some(Event::Ended(task)) => task,
         other => panic!("the last event is {other:?}"),
     }
+}
+
+/// The dependency that a refusal says is down.
+pub(crate) fn failed_dependency(refused: &Status) -> &str {
+    refused.metadata().get("failed-dependency").map_or("", |name| name.to_str().unwrap())
 }
 
 pub(crate) fn texts(events: &[TaskEvent]) -> String {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::crash::Process;
 use crate::fake;
-use crate::stack::{PATIENCE, Stack, run, submit};
+use crate::stack::{PATIENCE, Stack, run, submit, succeeded};
 
 fn program(variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_orchestrator"))
@@ -27,6 +27,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("LLM_TIMEOUT", "30"),
         ("LLM_API_KEY", "hunter2"),
         ("MAX_RUNNING_TASKS", "0"),
+        ("SPOOL_BYTES", "4096"),
         ("CB_REDIS_TIMEOUT", "soon"),
     ]);
     assert_eq!(ended.status.code(), Some(78));
@@ -40,6 +41,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "LLM_TIMEOUT",
         "LLM_API_KEY",
         "MAX_RUNNING_TASKS",
+        "SPOOL_BYTES",
         "CB_REDIS_TIMEOUT",
     ] {
         assert!(report.contains(told), "{told} is missing in {report}");
@@ -58,6 +60,31 @@ fn a_file_of_settings_is_read_as_strictly() {
     assert_eq!(ended.status.code(), Some(78));
     let report = String::from_utf8(ended.stderr).unwrap();
     assert!(report.contains("did you mean `max_failures`") && report.contains("LLM_TIMEOUT"), "{report}");
+}
+
+#[tokio::test]
+async fn a_file_of_settings_goes_on_top_of_the_built_in_ones() {
+    let mut stack = Stack::embedded().await;
+    let file = stack.data.path().join("own.yaml");
+    std::fs::write(&file, "health: { drain_limit: 7s }\n").unwrap();
+    stack.set("MAINSTAY_CONFIG", file.to_str().unwrap());
+    let (running, client) = stack.start_ready().await;
+    assert!(succeeded(&run(&client, submit("the tides")).await));
+    running.stop().await;
+    let ended = program(&[("MAINSTAY_CONFIG", "/nowhere.yaml")]);
+    assert_eq!(ended.status.code(), Some(78));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_may_be_behind_tls() {
+    let mut stack = Stack::embedded().await;
+    stack.set("REDIS_URL", "rediss://127.0.0.1:1");
+    stack.set("DATABASE_URL", "postgres://ann@127.0.0.1:1/tasks?sslmode=verify-full");
+    let (running, client) = stack.start().await;
+    let mut request = submit("the tides");
+    request.session = "talk".to_owned();
+    assert!(succeeded(&run(&client, request).await));
+    running.stop().await;
 }
 
 #[test]
