@@ -17,15 +17,18 @@ use crate::problem::Problem;
 /// The longest name of a session or a model.
 pub const LONGEST_NAME: usize = 128;
 
-/// How many bytes of bodies are in memory at once: beyond that others wait.
-pub const ALL_BODIES: usize = 64 * 1024 * 1024;
-
 /// A whole body of JSON, not yet read.
 #[derive(Debug)]
 pub struct JsonBytes(
+    /// The bytes.
     pub Bytes,
-    #[allow(dead_code, reason = "gives its room back when dropped")] OwnedSemaphorePermit,
+    /// Their part of the memory for bodies: to be kept for as long as the bytes, or what was read from them.
+    pub Room,
 );
+
+/// A part of the memory for bodies; it is given back when this is dropped.
+#[derive(Debug)]
+pub struct Room(#[allow(dead_code, reason = "it is kept to be dropped")] OwnedSemaphorePermit);
 
 /// The id in a path.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +56,7 @@ impl FromRequest<App> for JsonBytes {
         };
         let body = Limited::new(request.into_body(), limit).collect();
         match timeout(time, body).await {
-            Ok(Ok(body)) => Ok(Self(body.to_bytes(), room)),
+            Ok(Ok(body)) => Ok(Self(body.to_bytes(), Room(room))),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
             Ok(Err(_)) => Err(Problem::bad_request("The body broke off.")),
             Err(_) => {

@@ -1,33 +1,30 @@
-//! OpenAI's chat completions: each is a task, whole or as a stream. Look at [`complete`].
+//! OpenAI's chat completions: each is a task, whole or as a stream. Look at [`complete`], and for streams at `telling.rs`.
+
+mod telling;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::sse::Event as Sse;
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, StreamExt};
-use stack_openai::{ApiError, ChatMessage, ChatRequest, FinishReason, ModelList, Reply, Role, Usage};
+use futures_util::StreamExt;
+use futures_util::stream::unfold;
+use stack_openai::{ApiError, ChatRequest, FinishReason, ModelList, Reply, Role, Usage};
 use stack_protocol::v1::task_event::Event;
-use stack_protocol::v1::{self, SubmitTaskRequest, Task, TaskEvent, TaskStatus};
+use stack_protocol::v1::{self, Sampling, SubmitTaskRequest, Task, TaskStatus};
 use uuid::Uuid;
 
+use self::telling::{Telling, data, finish_reason, usage};
 use crate::App;
 use crate::auth::Caller;
 use crate::body::{JsonBytes, mode, session};
 use crate::degraded::say_of_task;
-use crate::events::to_its_end;
+use crate::events::{EventId, to_its_end};
 use crate::idempotency::{Fingerprint, IdempotencyKey, Turn, replayed};
 use crate::openapi::{ChatAnswer, ChatQuestion, Models, OpenAiError, Retried, StreamEvent, Thorough};
-use crate::problem::Problem;
+use crate::problem::{Problem, is_callers_mistake};
 use crate::trace::Trace;
-
-/// What a reply needs to know of its question.
-struct Question {
-    reply: Reply,
-    messages: Vec<ChatMessage>,
-}
 
 /// Answers a conversation, whole or in chunks.
 #[utoipa::path(
@@ -52,36 +49,40 @@ pub async fn complete(
     body: JsonBytes,
 ) -> Result<Response, Problem> {
     let key = IdempotencyKey::of(&headers)?;
-    let chat = ChatRequest::read(&body.0)?;
+    let JsonBytes(bytes, room) = body;
+    let chat = ChatRequest::read(&bytes)?;
     known_model(&app, &chat.model)?;
     let request = submit_of(&chat, &caller, &headers)?;
     let mode = [u8::try_from(request.mode).unwrap_or_default()];
-    let parts = [b"POST /v1/chat/completions".as_slice(), request.session.as_bytes(), &mode, &body.0];
-    let question = |task: Uuid| Question {
-        reply: Reply {
-            id: format!("chatcmpl-{}", task.simple()),
-            created: now(),
-            model: chat.model.clone(),
-            system_fingerprint: None,
-            include_usage: chat.includes_usage(),
-        },
-        messages: chat.messages.clone(),
-    };
+    let parts = [b"POST /v1/chat/completions".as_slice(), request.session.as_bytes(), &mode, &bytes];
     let fingerprint = Fingerprint::of(parts);
-    // An answer may take long; others need the room.
-    drop(body);
-    match app.idempotency.begin(&caller, key.as_ref(), fingerprint).await? {
+    drop(bytes);
+    let (model, include_usage, is_streamed) = (chat.model.clone(), chat.includes_usage(), chat.is_streamed());
+    drop(chat);
+    let reply = |task: Uuid| Reply {
+        id: format!("chatcmpl-{}", task.simple()),
+        created: now(),
+        model,
+        system_fingerprint: None,
+        include_usage,
+    };
+    let failed = |task| has_failed(&app, &caller.user, task);
+    match app.idempotency.begin(&caller, key.as_ref(), fingerprint, failed).await? {
         Turn::Stored(response) => Ok(*response),
-        Turn::Stream(task) => Ok(replayed(chunks(&app, &caller.user, task, question(task)).await?)),
+        Turn::Stream(task) => {
+            // An answer may take long; others need the room.
+            drop((request, room));
+            Ok(replayed(chunks(&app, &caller.user, task, reply(task)).await?))
+        }
         Turn::First(first) => {
             let task = first.task();
             let request =
                 SubmitTaskRequest { id: task.to_string(), traceparent: trace.to_string(), ..request };
             let submitted = app.orchestrators.submit(request).await;
-            let is_streamed = chat.is_streamed();
+            drop(room);
             let answered = match submitted {
-                Ok(_) if is_streamed => chunks(&app, &caller.user, task, question(task)).await,
-                Ok(_) => whole(&app, &caller.user, task, question(task)).await,
+                Ok(_) if is_streamed => chunks(&app, &caller.user, task, reply(task)).await,
+                Ok(_) => whole(&app, &caller.user, task, reply(task)).await,
                 Err(problem) => Err(problem),
             };
             match answered {
@@ -105,78 +106,46 @@ pub async fn models(State(app): State<App>) -> Json<ModelList> {
 }
 
 /// Waits for the task's end.
-async fn whole(app: &App, user: &str, task: Uuid, question: Question) -> Result<Response, Problem> {
-    let mut events = app.orchestrators.stream(user, &task.to_string(), 0).await?;
+async fn whole(app: &App, user: &str, task: Uuid, reply: Reply) -> Result<Response, Problem> {
+    let mut events = app.orchestrators.stream(user, &task.to_string(), EventId::default()).await?;
     while let Some(event) = events.next().await {
         let Some(Event::Ended(task)) = event?.event else { continue };
-        let answer = succeeded(&task)?;
-        let usage = Usage::of(&question.messages, answer);
-        let answer = question.reply.whole(answer, FinishReason::Stop, usage);
+        let mut answer = reply.whole(succeeded(&task)?, FinishReason::Stop, Usage::default());
+        answer.usage = usage(&task);
+        for choice in &mut answer.choices {
+            choice.finish_reason = finish_reason(&task);
+        }
         return Ok(say_of_task(Json(answer).into_response(), &task));
     }
     Err(Problem::new(StatusCode::BAD_GATEWAY, "The task's events ended before the task."))
 }
 
 /// Tells the answer as it comes.
-async fn chunks(app: &App, user: &str, task: Uuid, question: Question) -> Result<Response, Problem> {
-    let events = app.orchestrators.stream(user, &task.to_string(), 0).await?;
-    let chunks = futures_util::stream::iter([data(&question.reply.first())]);
-    let chunks = chunks.chain(pieces(events.into_stream(), question));
-    Ok(with_task(to_its_end(app, chunks), task))
-}
-
-fn pieces(
-    events: impl Stream<Item = Result<TaskEvent, Problem>> + Send,
-    question: Question,
-) -> impl Stream<Item = Sse> + Send {
-    let mut told = false;
-    let pieces = events.map(move |event| {
-        let event = match event {
-            Ok(event) => event.event,
-            Err(problem) => return vec![data(&problem.to_openai().body)],
-        };
-        match event {
-            Some(Event::Text(text)) => {
-                told = true;
-                vec![data(&question.reply.piece(text))]
-            }
-            Some(Event::Ended(task)) => end(&question, &task, told),
-            _ => Vec::new(),
-        }
+async fn chunks(app: &App, user: &str, task: Uuid, reply: Reply) -> Result<Response, Problem> {
+    let events = app.orchestrators.stream(user, &task.to_string(), EventId::default()).await?;
+    let first = futures_util::stream::iter([data(&reply.first())]);
+    let rest = unfold(Some((events, Telling::new(reply))), |state| async move {
+        let (mut events, mut telling) = state?;
+        let event = events.next().await?;
+        Some(match event.and_then(|event| telling.tell(event)) {
+            Ok(chunks) => (chunks, Some((events, telling))),
+            Err(problem) => (vec![data(&problem.to_openai().body)], None),
+        })
     });
-    pieces.flat_map(futures_util::stream::iter)
+    Ok(with_task(to_its_end(app, first.chain(rest.flat_map(futures_util::stream::iter))), task))
 }
 
-/// The last chunks: what was not told in pieces, why it ends, what it cost.
-fn end(question: &Question, task: &Task, told: bool) -> Vec<Sse> {
-    let answer = match succeeded(task) {
-        Ok(answer) => answer,
-        Err(problem) => return vec![data(&problem.to_openai().body)],
-    };
-    let mut chunks = Vec::new();
-    if !told && !answer.is_empty() {
-        chunks.push(data(&question.reply.piece(answer)));
-    }
-    let mut last = serde_json::to_value(question.reply.last(FinishReason::Stop)).unwrap_or_default();
-    if let (Some(degradation), Some(last)) = (&task.degradation, last.as_object_mut()) {
-        // The head of the response has gone long since; clients ignore fields that they do not know.
-        let degradation = crate::view::Degradation::from(degradation.clone());
-        last.insert("degradation".to_owned(), serde_json::json!(degradation));
-    }
-    chunks.push(data(&last));
-    chunks.extend(question.reply.usage(Usage::of(&question.messages, answer)).iter().map(data));
-    chunks.push(Sse::default().data("[DONE]"));
-    chunks
+/// Whether the task of an earlier response has failed, so that it may be tried again.
+async fn has_failed(app: &App, user: &str, task: Uuid) -> bool {
+    let task = app.orchestrators.get(user, &task.to_string()).await;
+    task.is_ok_and(|task| task.status() == TaskStatus::Failed && !is_callers_mistake(&task))
 }
 
 fn succeeded(task: &Task) -> Result<&str, Problem> {
     match task.status() {
         TaskStatus::Succeeded => Ok(&task.answer),
         TaskStatus::Cancelled => Err(Problem::new(StatusCode::CONFLICT, "The task was cancelled.")),
-        _ => {
-            let why: String = task.error.chars().take(300).collect();
-            Err(Problem::new(StatusCode::BAD_GATEWAY, format!("The task failed: {why}")))
-        }
+        _ => Err(Problem::of_failed_task(task)),
     }
 }
 
@@ -202,8 +171,20 @@ fn submit_of(chat: &ChatRequest, caller: &Caller, headers: &HeaderMap) -> Result
         mode: mode(headers)?.into(),
         model: chat.model.clone(),
         messages: messages.collect::<Result<_, _>>()?,
+        sampling: sampling(chat),
         ..SubmitTaskRequest::default()
     })
+}
+
+/// How the language model is to choose, if anything is said of it.
+fn sampling(chat: &ChatRequest) -> Option<Sampling> {
+    let sampling = Sampling {
+        max_tokens: chat.most_tokens(),
+        temperature: chat.temperature,
+        top_p: chat.top_p,
+        stop: chat.stops().to_vec(),
+    };
+    (sampling != Sampling::default()).then_some(sampling)
 }
 
 /// Only those that are listed are asked for.
@@ -219,10 +200,6 @@ fn with_task(mut response: Response, task: Uuid) -> Response {
         response.headers_mut().insert("x-task-id", id);
     }
     response
-}
-
-fn data(chunk: &impl serde::Serialize) -> Sse {
-    Sse::default().data(serde_json::to_string(chunk).unwrap_or_default())
 }
 
 /// Seconds since the Unix epoch.

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod chat;
+mod cors;
 pub mod degraded;
 pub mod events;
 mod figures;
@@ -30,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mainstay::config::Environment;
-use mainstay::health::Shutdown;
+use mainstay::health::{HealthManager, Phase, Shutdown};
 use mainstay::{ConfigError, Mainstay, NoRuntime, Reloader};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -62,18 +63,9 @@ pub struct Gateway {
     bodies: Arc<Semaphore>,
     /// Seconds since the Unix epoch.
     started: u64,
-    /// Whether the process is about to end.
-    draining: watch::Sender<Draining>,
+    /// Whether streams shall end because the process does.
+    closing: watch::Sender<bool>,
     maintenance: Mutex<Option<String>>,
-}
-
-/// How far the end of the process is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Draining {
-    /// It was asked for: connections are told to close.
-    begun: bool,
-    /// Nothing new is accepted, and streams end.
-    closing: bool,
 }
 
 /// A gateway that runs.
@@ -95,6 +87,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The system does not deliver signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
     /// The settings do not fit the program.
     #[error(transparent)]
     Settings(#[from] ConfigError),
@@ -112,12 +107,24 @@ pub enum StartError {
     Orchestrator(#[from] tonic::transport::Error),
 }
 
-/// Binds, wires, serves.
+/// Binds, wires, serves, until [`Running::stop`].
 ///
 /// # Errors
 ///
 /// [`StartError`]. That something it depends on is down is none.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    start_until(settings, |health| Ok(Shutdown::new(health))).await
+}
+
+/// The same, with an end of another kind: `Shutdown::on_signals` is that of a process.
+///
+/// # Errors
+///
+/// As for [`start`].
+pub async fn start_until(
+    settings: Settings,
+    end: impl FnOnce(&HealthManager) -> std::io::Result<Shutdown>,
+) -> Result<Running, StartError> {
     admin::record_metrics();
     let listener = listen(settings.listen).await?;
     let admin_listener = listen(settings.admin_listen).await?;
@@ -126,7 +133,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
     let admin_addr =
         admin_listener.local_addr().map_err(|error| StartError::Listen(settings.admin_listen, error))?;
-    let shutdown = Shutdown::new(mainstay.health());
+    let shutdown = end(mainstay.health()).map_err(StartError::Signals)?;
+    let bodies = Arc::new(Semaphore::new(settings.body_memory));
     let app = Arc::new(Gateway {
         settings,
         mainstay,
@@ -135,28 +143,28 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         limiter,
         idempotency,
         orchestrators,
-        bodies: Arc::new(Semaphore::new(body::ALL_BODIES)),
+        bodies,
         started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        draining: watch::Sender::default(),
+        closing: watch::Sender::default(),
         maintenance: Mutex::default(),
     });
-    let (head, most) = (app.settings.times.head, app.settings.max_connections);
+    let (times, most) = (app.settings.times, app.settings.max_connections);
     let (serving, ending) = (app.clone(), shutdown.clone());
     let served = tokio::spawn(async move {
         let preparing = tokio::spawn(prepare(keys)).abort_handle();
         let tidying = tokio::spawn(admin::tidy_metrics()).abort_handle();
         let admin =
-            serve::serve(admin_listener, admin::router(serving.clone()), head, 100, std::future::pending());
+            serve::serve(admin_listener, admin::router(serving.clone()), times, 100, std::future::pending());
         let admin = tokio::spawn(admin).abort_handle();
         let closing = ending.stop_accepting();
         let stop = {
             let app = serving.clone();
             async move {
                 closing.await;
-                app.draining.send_modify(|draining| draining.closing = true);
+                app.closing.send_replace(true);
             }
         };
-        let server = serve::serve(listener, routes::router(serving), head, most, stop);
+        let server = serve::serve(listener, routes::router(serving), times, most, stop);
         let ended = ending.run(server).await;
         tracing::info!(left = ended.left, seconds = ended.took.as_secs_f64(), "the gateway has ended");
         admin.abort();
@@ -178,9 +186,13 @@ pub fn settings_of_process() -> Result<Settings, mainstay::config::SettingErrors
 
 impl Running {
     /// Ends it without losing a request: not ready, a short while later nothing new, then what is under way ends.
-    pub async fn stop(mut self) {
-        self.app.draining.send_modify(|draining| draining.begun = true);
+    pub async fn stop(self) {
         self.shutdown.trigger();
+        self.ended().await;
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) {
         // Only a panic could fail it, and then it has ended.
         let _ = (&mut self.served).await;
     }
@@ -202,15 +214,15 @@ impl Drop for Running {
 impl Gateway {
     /// Ends when streams shall end because the process does.
     fn leaving(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut draining = self.draining.subscribe();
+        let mut closing = self.closing.subscribe();
         async move {
-            let _ = draining.wait_for(|draining| draining.closing).await;
+            let _ = closing.wait_for(|closing| *closing).await;
         }
     }
 
     /// Whether connections shall go elsewhere.
     fn is_leaving(&self) -> bool {
-        self.draining.borrow().begun || self.maintenance().is_some()
+        self.mainstay.health().report().phase() != Phase::Running || self.maintenance().is_some()
     }
 
     fn maintenance(&self) -> Option<String> {
@@ -228,7 +240,9 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// Makes the table of API keys as soon as there is a database.
 async fn prepare(keys: KeyTable) {
+    let mut pause = Duration::from_secs(1);
     while keys.prepare().await.is_err() {
-        sleep(Duration::from_secs(5)).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5 * 60));
     }
 }

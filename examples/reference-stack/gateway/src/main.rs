@@ -1,10 +1,10 @@
-//! The gateway as a process: load, start, wait for a signal, stop.
+//! The gateway as a process: load, start, and serve until a signal ends it.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
+use gateway::{Settings, StartError};
 use mainstay::config::EX_CONFIG;
-use tokio::signal::unix::{SignalKind, signal};
+use mainstay::health::Shutdown;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -27,21 +27,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(settings: gateway::Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let running = gateway::start(settings).await?;
+/// A second signal ends it at once; `drain_delay` and `drain_limit` of the settings are the longest that the first one takes.
+async fn run(settings: Settings) -> Result<(), StartError> {
+    let running = gateway::start_until(settings, Shutdown::on_signals).await?;
     println!("gateway listens on http://{}", running.addr);
     println!("gateway admin on http://{}", running.admin_addr);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::select! {
-        () = running.stop() => {}
-        // Whoever asks twice does not want to wait.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = tokio::time::sleep(Duration::from_secs(60)) => {}
-    }
+    running.ended().await;
     Ok(())
 }

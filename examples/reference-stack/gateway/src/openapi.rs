@@ -55,6 +55,11 @@ pub struct ChatQuestion {
     pub max_completion_tokens: Option<u64>,
     #[schema(minimum = 0, maximum = 2)]
     pub temperature: Option<f64>,
+    #[schema(minimum = 0, maximum = 1)]
+    pub top_p: Option<f64>,
+    /// Texts at which the answer ends; one alone may stand without the array.
+    #[schema(max_items = 4)]
+    pub stop: Option<Vec<String>>,
     #[schema(minimum = 1, maximum = 1)]
     pub n: Option<u32>,
     pub stream: Option<bool>,
@@ -136,8 +141,8 @@ pub struct Thorough {
 #[allow(dead_code, reason = "for the description alone")]
 pub struct Resumed {
     /// The id of the last event that the caller has.
-    #[param(rename = "Last-Event-ID", required = false, minimum = 0)]
-    last: u64,
+    #[param(rename = "Last-Event-ID", required = false, pattern = "^([0-9]{1,9}\\.)?[0-9]{1,18}$")]
+    last: String,
 }
 
 /// One event of a stream.

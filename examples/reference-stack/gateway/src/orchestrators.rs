@@ -1,17 +1,20 @@
-//! The orchestrators: each behind a breaker of its own, asked by turns. Look at `Orchestrators::ask`, the only way to them, and at
-//! `stream.rs`, which goes on with another one where a stream breaks off.
+//! The orchestrators: each behind a breaker of its own. Look at `Orchestrators::ask`, the only way to them, at `by_rendezvous`, which says
+//! whom it asks first, and at `stream.rs`, which goes on with another one where a stream breaks off.
 
 mod stream;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+
 use futures_util::future::join_all;
-use mainstay::breaker::{Breaker, State};
+use mainstay::breaker::{Breaker, State, Verdict};
 use mainstay::health::CheckOutcome;
 use mainstay_grpc::{AsStatus, Codes, GrpcLayer};
-use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
 use stack_protocol::v1::orchestrator_client::OrchestratorClient;
 use stack_protocol::v1::{
     CancelTaskRequest, GetTaskRequest, ListTasksReply, ListTasksRequest, StreamTaskRequest,
@@ -23,14 +26,13 @@ use tower::Layer;
 
 pub use stream::TaskStream;
 
-use crate::problem::Problem;
+use crate::events::EventId;
+use crate::problem::{FAILED_DEPENDENCY, Problem};
 
 /// Until a call's head is there.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The longest a stream may say nothing.
-const SILENCE: Duration = Duration::from_secs(120);
-/// How many tasks' homes are remembered.
-const HOMES: usize = 10_000;
+/// The longest a stream may say nothing: a task may think for long, and whether the connection lives HTTP/2's pings tell.
+const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// The largest message.
 const MESSAGE: usize = 16 * 1024 * 1024;
 
@@ -40,15 +42,16 @@ type Client = OrchestratorClient<<GrpcLayer<AsStatus> as Layer<Channel>>::Servic
 #[derive(Debug, Clone)]
 pub struct Orchestrators {
     all: Arc<[Orchestrator]>,
+    /// Whose turn it is where it does not matter whom one asks.
     turn: Arc<AtomicUsize>,
-    /// Which of them was last seen to run a task: only that one has the events of a task that has not ended.
-    homes: Arc<Cache<String, usize>>,
     /// How long a stream looks for one to go on with.
     patience: Duration,
 }
 
 #[derive(Debug)]
 struct Orchestrator {
+    /// Where it is; by it all gateways agree on an order.
+    uri: String,
     client: Client,
     health: mainstay_health_client::Client,
     breaker: Breaker,
@@ -64,25 +67,26 @@ impl Orchestrators {
         endpoints: impl IntoIterator<Item = (String, Breaker)>,
         patience: Duration,
     ) -> Result<Self, tonic::transport::Error> {
-        let all = endpoints.into_iter().map(|(uri, breaker)| Orchestrator::new(uri, breaker));
+        // A stream shall not lose its patience with the first one that does not answer.
+        let answer = (patience * 2 / 3).clamp(Duration::from_secs(1), ANSWER);
+        let all = endpoints.into_iter().map(|(uri, breaker)| Orchestrator::new(uri, breaker, answer));
         let all = all.collect::<Result<_, _>>()?;
-        Ok(Self { all, turn: Arc::default(), homes: Arc::new(Cache::new(HOMES)), patience })
+        Ok(Self { all, turn: Arc::default(), patience })
     }
 
-    /// Hands a task in. The request has the task's id, so that asking another one is harmless when the first did not answer.
+    /// Hands a task in. The request has the task's id: whoever hands it in again asks the same orchestrator first, which knows it. One that
+    /// does not answer in time may have taken it, so no other is asked then.
     ///
     /// # Errors
     ///
     /// What the last of them said.
     pub async fn submit(&self, request: SubmitTaskRequest) -> Result<Task, Problem> {
-        let id = request.id.clone();
-        let accepted = self.ask(&id, is_away, move |mut client| {
+        let order = self.by_rendezvous(&request.id);
+        let accepted = self.ask(order, is_away, move |mut client| {
             let request = request.clone();
             async move { client.submit_task(request).await }
         });
-        let (home, task) = accepted.await.map_err(|status| Problem::of_status(&status))?;
-        self.homes.insert(id, home);
-        Ok(task)
+        accepted.await.map_err(|status| Problem::of_status(&status))
     }
 
     /// A task. Each of them may have it in its own spool: only when all say that there is none, there is none.
@@ -92,11 +96,11 @@ impl Orchestrators {
     /// 404, or 503 if one that may know it cannot be asked.
     pub async fn get(&self, user: &str, id: &str) -> Result<Task, Problem> {
         let request = GetTaskRequest { id: id.to_owned(), user: user.to_owned() };
-        let found = self.ask(id, does_not_have_it, move |mut client| {
+        let found = self.ask(self.by_rendezvous(id), may_be_elsewhere, move |mut client| {
             let request = request.clone();
             async move { client.get_task(request).await }
         });
-        found.await.map(|(_, task)| task).map_err(|status| Problem::of_status(&status))
+        found.await.map_err(|status| Problem::of_status(&status))
     }
 
     /// A user's tasks, newest first.
@@ -105,11 +109,11 @@ impl Orchestrators {
     ///
     /// What the last of them said.
     pub async fn list(&self, request: ListTasksRequest) -> Result<ListTasksReply, Problem> {
-        let listed = self.ask("", is_away, move |mut client| {
+        let listed = self.ask(self.by_turns(), may_be_elsewhere, move |mut client| {
             let request = request.clone();
             async move { client.list_tasks(request).await }
         });
-        listed.await.map(|(_, page)| page).map_err(|status| Problem::of_status(&status))
+        listed.await.map_err(|status| Problem::of_status(&status))
     }
 
     /// Cancels a task. Only the one that runs it can stop it, and nobody knows which that is: all are asked.
@@ -141,39 +145,35 @@ impl Orchestrators {
     ///
     /// # Errors
     ///
-    /// As for [`get`](Self::get); later ones are in the stream.
-    pub async fn stream(&self, user: &str, id: &str, after: u64) -> Result<TaskStream, Problem> {
-        let request = StreamTaskRequest { id: id.to_owned(), user: user.to_owned(), after };
-        let events = self.open(&request).await.map_err(|status| Problem::of_status(&status))?;
-        Ok(TaskStream::new(self.clone(), request, events, self.patience))
+    /// As for [`get`](Self::get), but only after a while: whoever has the task may be back soon. Later ones are in the stream.
+    pub async fn stream(&self, user: &str, id: &str, after: EventId) -> Result<TaskStream, Problem> {
+        let EventId { run, sequence: after } = after;
+        let request = StreamTaskRequest { id: id.to_owned(), user: user.to_owned(), after, run };
+        TaskStream::open(self.clone(), request).await
     }
 
     async fn open(&self, request: &StreamTaskRequest) -> Result<Streaming<TaskEvent>, Status> {
-        let (id, request) = (request.id.clone(), request.clone());
-        let opened = self.ask(&id, does_not_have_it, move |mut client| {
+        self.ask(self.by_rendezvous(&request.id), may_be_elsewhere, move |mut client| {
             let request = request.clone();
             async move { client.stream_task(request).await }
-        });
-        let (home, events) = opened.await?;
-        self.homes.insert(id, home);
-        Ok(events)
+        })
+        .await
     }
 
-    /// Asks one, and the next one if `goes_on` says so of what it answered. The home of the task comes first, those whose breakers
-    /// are open last. Tells which one answered.
+    /// Asks one after the other, as long as `goes_on` says so of what they answer.
     async fn ask<T, F>(
         &self,
-        task: &str,
+        order: Vec<&Orchestrator>,
         goes_on: fn(&Status) -> bool,
         call: impl Fn(Client) -> F,
-    ) -> Result<(usize, T), Status>
+    ) -> Result<T, Status>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
         let mut refusals = Vec::new();
-        for (at, orchestrator) in self.by_turns(task) {
+        for orchestrator in order {
             match call(orchestrator.client.clone()).await {
-                Ok(answer) => return Ok((at, answer.into_inner())),
+                Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) if goes_on(&status) => {
                     tracing::debug!(breaker = %orchestrator.breaker.name(), code = ?status.code(), "asking the next");
                     refusals.push(status);
@@ -184,15 +184,25 @@ impl Orchestrators {
         Err(worst(refusals))
     }
 
-    fn by_turns(&self, task: &str) -> Vec<(usize, &Orchestrator)> {
-        let home = self.homes.get(task);
-        let count = self.all.len().max(1);
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % count;
-        let mut order: Vec<_> = self.all.iter().enumerate().collect();
-        order.sort_by_key(|(at, orchestrator)| {
-            let is_open = orchestrator.breaker.state() == State::Open;
-            (is_open, home != Some(*at), (at + count - first) % count)
+    /// In an order that is the task's own (rendezvous hashing) and the same for all gateways, so that a task that is handed in twice at
+    /// once meets itself. Those whose breakers are open come last.
+    fn by_rendezvous(&self, task: &str) -> Vec<&Orchestrator> {
+        let mut order: Vec<_> = self.all.iter().collect();
+        order.sort_by_cached_key(|orchestrator| {
+            let mut hash = Sha256::new();
+            hash.update(task);
+            hash.update(&orchestrator.uri);
+            (orchestrator.is_open(), Reverse(hash.finalize()))
         });
+        order
+    }
+
+    /// One after the other, where all know the same.
+    fn by_turns(&self) -> Vec<&Orchestrator> {
+        let mut order: Vec<_> = self.all.iter().collect();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % order.len().max(1);
+        order.rotate_left(first);
+        order.sort_by_key(|orchestrator| orchestrator.is_open());
         order
     }
 
@@ -210,24 +220,29 @@ impl Orchestrators {
 }
 
 impl Orchestrator {
-    fn new(uri: String, breaker: Breaker) -> Result<Self, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(uri)?
+    fn new(uri: String, breaker: Breaker, answer: Duration) -> Result<Self, tonic::transport::Error> {
+        let channel = Endpoint::from_shared(uri.clone())?
             .connect_timeout(Duration::from_secs(2))
             // So that a network that swallows packets is noticed.
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true)
             .connect_lazy();
-        // It takes one in good order to say that a task is not in a state for that.
-        let codes = Codes::new().succeed(Code::FailedPrecondition);
+        // It takes one in good order to say that a task runs elsewhere, or not yet; and to have as much to do as it may.
+        let codes = Codes::new().succeed(Code::FailedPrecondition).ignore(Code::ResourceExhausted);
         let guard = GrpcLayer::client(breaker.clone())
             .codes(codes)
-            .timeout(ANSWER)
+            .judge(says_nothing_of_itself)
+            .timeout(answer)
             .max_silence(SILENCE)
             .reject_with_status();
         let health = mainstay_health_client::Client::new(guard.layer(channel.clone()));
         let client = OrchestratorClient::new(guard.layer(channel)).max_decoding_message_size(MESSAGE);
-        Ok(Self { client, health, breaker })
+        Ok(Self { uri, client, health, breaker })
+    }
+
+    fn is_open(&self) -> bool {
+        self.breaker.state() == State::Open
     }
 }
 
@@ -261,26 +276,34 @@ mod mainstay_health_client {
     }
 }
 
+/// Ignores what an orchestrator in good order says of others: what it depends on is down, or it is about to end.
+fn says_nothing_of_itself(code: Code, metadata: &HeaderMap) -> Option<Verdict> {
+    let is_ending = metadata.get("ending").is_some_and(|ending| ending == "true");
+    let is_anothers = is_ending || metadata.contains_key(FAILED_DEPENDENCY);
+    (code == Code::Unavailable && is_anothers).then_some(Verdict::Ignore)
+}
+
 /// It did not answer, or will not: another one may. A status of our own making (with a source) is a connection that broke.
 fn is_away(status: &Status) -> bool {
     let is_ours = std::error::Error::source(status).is_some();
-    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
+    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::FailedPrecondition)
         || (is_ours && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled))
 }
 
-/// It does not know the task, or cannot know: another one may.
-fn does_not_have_it(status: &Status) -> bool {
-    is_away(status)
-        || matches!(status.code(), Code::NotFound | Code::FailedPrecondition | Code::DeadlineExceeded)
+/// It does not have it, or cannot know, or not in time: another one may. For questions alone.
+fn may_be_elsewhere(status: &Status) -> bool {
+    is_away(status) || matches!(status.code(), Code::NotFound | Code::DeadlineExceeded)
 }
 
-/// Nobody has it only if everybody says so: a refusal of another kind goes before.
+/// What the caller is told if nobody had it. That there is none only if all say so, that it is elsewhere only if nobody is missing;
+/// of the others, who says most of why.
 fn worst(refusals: Vec<Status>) -> Status {
-    let mut worst = None;
-    for status in refusals {
-        if status.code() != Code::NotFound || worst.is_none() {
-            worst = Some(status);
-        }
-    }
+    let worst = refusals.into_iter().max_by_key(|status| match status.code() {
+        Code::NotFound => 0,
+        Code::FailedPrecondition => 1,
+        Code::ResourceExhausted => 2,
+        _ if status.metadata().contains_key(FAILED_DEPENDENCY) => 4,
+        _ => 3,
+    });
     worst.unwrap_or_else(|| Status::unavailable("no orchestrator"))
 }

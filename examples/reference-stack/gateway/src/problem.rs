@@ -12,8 +12,12 @@ use mainstay::breaker::Breaker;
 use mainstay::degrade::NotAsked;
 use serde::Serialize;
 use stack_openai::ApiError;
+use stack_protocol::v1;
 use tonic::{Code, Status};
 use utoipa::ToSchema;
+
+/// What an orchestrator says of an answer that it could not give because of another.
+pub const FAILED_DEPENDENCY: &str = "failed-dependency";
 
 /// A refusal.
 #[derive(Debug, Clone)]
@@ -21,11 +25,15 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     /// OpenAI's `param`: which field is wrong.
-    param: Option<String>,
+    param: Option<Box<str>>,
     /// OpenAI's `code`.
-    code: Option<String>,
+    code: Option<Box<str>>,
+    /// What is down, if another's failing is the reason.
+    dependency: Option<Box<str>>,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    /// The task was done, and failed: another try is another task.
+    failed_task: bool,
     /// Nobody was asked: no evidence for the level.
     not_asked: bool,
 }
@@ -46,6 +54,9 @@ pub struct ProblemBody<'p> {
     /// Which field is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'p str>,
+    /// What is down, if another's failing is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_dependency: Option<&'p str>,
     /// After how many seconds it makes sense to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
@@ -59,8 +70,10 @@ impl Problem {
             detail: detail.into(),
             param: None,
             code: None,
+            dependency: None,
             retry_after: None,
             challenge: None,
+            failed_task: false,
             not_asked: false,
         }
     }
@@ -73,7 +86,7 @@ impl Problem {
     /// 400 for a field.
     pub fn field(field: &str, rule: &str) -> Self {
         let mut problem = Self::bad_request(format!("{field}: {rule}"));
-        problem.param = Some(field.to_owned());
+        problem.param = Some(field.into());
         problem
     }
 
@@ -98,6 +111,23 @@ impl Problem {
         problem.code("service_unavailable")
     }
 
+    /// Why a task failed: 400 if the language model refused the request itself, else 502.
+    pub fn of_failed_task(task: &v1::Task) -> Self {
+        let why = short(&task.error);
+        match is_callers_mistake(task) {
+            true => Self::bad_request(format!("The language model refuses the request: {why}")),
+            false => {
+                let problem = Self::new(StatusCode::BAD_GATEWAY, format!("The task failed: {why}"));
+                Self { failed_task: true, ..problem }
+            }
+        }
+    }
+
+    /// Whether it is that a task failed, and not by the caller's mistake.
+    pub fn is_of_failed_task(&self) -> bool {
+        self.failed_task
+    }
+
     /// With a time after which it makes sense to try again.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
@@ -108,7 +138,7 @@ impl Problem {
     /// With OpenAI's code.
     #[must_use]
     pub fn code(mut self, code: &str) -> Self {
-        self.code = Some(code.to_owned());
+        self.code = Some(code.into());
         self
     }
 
@@ -131,7 +161,8 @@ impl Problem {
             Code::InvalidArgument => Self::bad_request(short(status.message())),
             Code::NotFound => Self::not_found("There is no such task."),
             Code::FailedPrecondition => {
-                Self::new(StatusCode::CONFLICT, "The task is not in a state for that.")
+                let detail = "The task runs where it cannot be reached, or not yet. Please try again later.";
+                Self::unavailable(detail, wait)
             }
             Code::ResourceExhausted => {
                 Self::unavailable("The service is too busy for another task. Please try again later.", wait)
@@ -139,6 +170,10 @@ impl Problem {
             Code::DeadlineExceeded => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "The task's service did not answer in time.")
                     .retry_after(wait)
+            }
+            Code::Unavailable if let Some(name) = failed_dependency(status) => {
+                let detail = format!("The service cannot reach its {name}. Please try again later.");
+                Self { dependency: Some(name.into()), ..Self::unavailable(detail, wait) }
             }
             Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Aborted => {
                 Self::unavailable("The task's service cannot be reached. Please try again later.", wait)
@@ -155,8 +190,8 @@ impl Problem {
             _ => "invalid_request_error",
         };
         let mut error = ApiError::new(self.status, kind, self.detail.clone());
-        error.body.error.param.clone_from(&self.param);
-        error.body.error.code.clone_from(&self.code);
+        error.body.error.param = self.param.as_deref().map(str::to_owned);
+        error.body.error.code = self.code.as_deref().map(str::to_owned);
         error
     }
 
@@ -172,6 +207,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             field: self.param.as_deref(),
+            failed_dependency: self.dependency.as_deref(),
             retry_after: self.retry_after.map(seconds),
         }
     }
@@ -202,8 +238,14 @@ impl IntoResponse for Problem {
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
         let detail = error.body.error;
-        Self { param: detail.param, code: detail.code, ..Self::new(error.status, detail.message) }
+        let (param, code) = (detail.param.map(Box::from), detail.code.map(Box::from));
+        Self { param, code, ..Self::new(error.status, detail.message) }
     }
+}
+
+/// Whether a task failed because of what was asked: it would fail again.
+pub fn is_callers_mistake(task: &v1::Task) -> bool {
+    task.finish_reason == "invalid_request"
 }
 
 /// Below `/v1` refusals have OpenAI's shape, with the same status and headers.
@@ -223,6 +265,13 @@ pub async fn in_openais_shape(request: Request, next: Next) -> Response {
 /// How long until a breaker lets calls in again; a second if it does.
 pub fn wait_for(breaker: &Breaker) -> Duration {
     breaker.snapshot().retry_after.unwrap_or(Duration::from_secs(1))
+}
+
+/// The name of what was down, if it is a plain one.
+fn failed_dependency(status: &Status) -> Option<String> {
+    let name = status.metadata().get(FAILED_DEPENDENCY)?.to_str().ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    ((1..=64).contains(&name.len()) && name.bytes().all(is_plain)).then(|| name.to_owned())
 }
 
 /// What `grpc-retry-pushback-ms` asks for.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::openapi::describe;
 use crate::problem::{Problem, in_openais_shape};
-use crate::{App, auth, chat, limit, tasks, trace};
+use crate::{App, auth, chat, cors, limit, tasks, trace};
 
 /// The routes of the clients' port. Of layers the last one is the outermost.
 pub fn router(app: App) -> Router {
@@ -37,7 +37,7 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), limit::limit))
         .layer(from_fn_with_state(app.clone(), auth::authenticate));
     let probes = [Endpoint::Health, Endpoint::Readiness, Endpoint::Readyz, Endpoint::Livez];
-    Router::new()
+    let open = Router::new()
         .merge(guarded)
         .route("/openapi.json", get(async move || Json(description.clone()).into_response()))
         .merge(Probes::new(app.mainstay.health()).only(probes).router())
@@ -47,9 +47,12 @@ pub fn router(app: App) -> Router {
         })
         .layer(from_fn_with_state(app.clone(), in_time))
         .layer(DecisionLayer::new(degradation))
-        .layer(from_fn(of_openai))
-        .layer(from_fn_with_state(app.clone(), trace::follow))
-        .with_state(app)
+        .layer(from_fn(of_openai));
+    let open = match cors::layer(&app.settings.cors_origins) {
+        Some(cors) => open.layer(cors),
+        None => open,
+    };
+    open.layer(from_fn_with_state(app.clone(), trace::follow)).with_state(app)
 }
 
 /// How much a request matters, as the caller has it in the header `X-Criticality`. Without it users wait for what is posted and

@@ -1,16 +1,23 @@
 //! A listener and its connections: how many, how large their heads, how slow, and how they end.
 
+mod pace;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep};
+use tower::{ServiceExt, service_fn};
+
+use self::pace::{Handling, Paced};
+use crate::settings::Times;
 
 /// The largest head of a request: more is answered with 431.
 const LARGEST_HEAD: usize = 32 * 1024;
@@ -21,7 +28,7 @@ const MOST_HEADERS: usize = 64;
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    head_timeout: Duration,
+    times: Times,
     max_connections: usize,
     stop: impl Future<Output = ()>,
 ) {
@@ -31,7 +38,7 @@ pub(crate) async fn serve(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(times.idle)
         .max_headers(MOST_HEADERS)
         .max_buf_size(LARGEST_HEAD);
     let connections = GracefulShutdown::new();
@@ -54,7 +61,18 @@ pub(crate) async fn serve(
         };
         // Only latency is lost without it.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let handling = Handling::default();
+        let stream = Paced::new(stream, times.head, handling.clone());
+        let router = router.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (router, handled) = (router.clone(), handling.begin());
+            async move {
+                let response = router.oneshot(request).await;
+                drop(handled);
+                response
+            }
+        });
+        let service = TowerToHyperService::new(service);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {

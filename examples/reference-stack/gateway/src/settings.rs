@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use mainstay::config::{Environment, Field, Loaded, Loader, Secret, Section, SettingErrors};
 
 use crate::auth::{StaticKey, is_known_secret};
-use crate::body::ALL_BODIES;
+use crate::cors::origin;
 use crate::limit::Limits;
+
+/// So many a semaphore has places for on every machine.
+const MOST_BODY_MEMORY: usize = u32::MAX as usize >> 3;
 
 /// Everything that is set.
 #[derive(Debug, Clone)]
@@ -19,9 +23,9 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// `ORCHESTRATORS`: their endpoints, with commas between. Default: `http://127.0.0.1:50052`.
     pub orchestrators: Vec<String>,
-    /// `REDIS_URL`: limits and idempotency. Without it they are kept in memory.
+    /// `REDIS_URL`: limits and idempotency; `rediss://` is over TLS. Without it they are kept in memory.
     pub redis_url: Option<Secret>,
-    /// `DATABASE_URL`: API keys, in PostgreSQL. Without it, a SQLite file.
+    /// `DATABASE_URL`: API keys, in PostgreSQL; with `?sslmode=verify-full` over TLS. Without it, a SQLite file.
     pub database_url: Option<Secret>,
     /// `DATA_DIR`: where that file is. Default: `data`.
     pub data_dir: PathBuf,
@@ -41,6 +45,10 @@ pub struct Settings {
     pub times: Times,
     /// `BODY_LIMIT`: bytes of a request's body. Default: 1 MiB.
     pub body_limit: usize,
+    /// `BODY_MEMORY`: bytes of all bodies whose requests have not been handed on; beyond that others wait. Default: 64 MiB.
+    pub body_memory: usize,
+    /// `CORS_ORIGINS`: whose pages may ask, as `https://app.example`, with commas between. Default: nobody's.
+    pub cors_origins: Vec<HeaderValue>,
     /// `MAX_CONNECTIONS`: at once, on the port of the clients. Default: 10,000.
     pub max_connections: usize,
     /// The breakers, health and degradation, and how to load them again.
@@ -72,6 +80,9 @@ pub enum WhenRedisIsDown {
 pub struct Times {
     /// `HEADER_TIMEOUT`: until a request's head is there. Default: 10 s.
     pub head: Duration,
+    /// `IDLE_TIMEOUT`: how long a connection that nobody uses is kept; balancers in front of it should be the first to give it up.
+    /// Default: 75 s.
+    pub idle: Duration,
     /// `BODY_TIMEOUT`: until its body is there. Default: 10 s.
     pub body: Duration,
     /// `REQUEST_TIMEOUT`: until the head of the answer is there. Default: 90 s.
@@ -80,9 +91,9 @@ pub struct Times {
     pub idempotency_wait: Duration,
     /// `IDEMPOTENCY_LEASE`: how long a first one that died holds up the next. Default: 15 s.
     pub idempotency_lease: Duration,
-    /// `STREAM_PATIENCE`: how long a stream looks for an orchestrator to go on with. Default: 15 s.
+    /// `STREAM_PATIENCE`: how long a stream looks for an orchestrator to begin or go on with. Default: 15 s.
     pub stream_patience: Duration,
-    /// `STREAM_KEEP_ALIVE`: between comments on a silent stream. Default: 15 s.
+    /// `STREAM_KEEP_ALIVE`: between comments on a silent stream, so that nobody in between takes it for dead. Default: 5 s.
     pub keep_alive: Duration,
 }
 
@@ -124,7 +135,7 @@ impl Settings {
             "URIs that begin with http://, with commas between",
             |uri| is_endpoint(uri).then(|| uri.to_owned()),
         );
-        let redis_url = url(variables, "REDIS_URL", &["redis"]);
+        let redis_url = url(variables, "REDIS_URL", &["redis", "rediss"]);
         let database_url = url(variables, "DATABASE_URL", &["postgres", "postgresql"]);
         let data_dir = PathBuf::from(variables.text("DATA_DIR").or("data".to_owned()));
         let jwt = jwt(variables);
@@ -148,17 +159,32 @@ impl Settings {
             });
         let times = Times {
             head: time(variables, "HEADER_TIMEOUT", 10),
+            idle: time(variables, "IDLE_TIMEOUT", 75),
             body: time(variables, "BODY_TIMEOUT", 10),
             request: time(variables, "REQUEST_TIMEOUT", 90),
             idempotency_wait: time(variables, "IDEMPOTENCY_WAIT", 10),
             idempotency_lease: time(variables, "IDEMPOTENCY_LEASE", 15),
             stream_patience: time(variables, "STREAM_PATIENCE", 15),
-            keep_alive: time(variables, "STREAM_KEEP_ALIVE", 15),
+            keep_alive: time(variables, "STREAM_KEEP_ALIVE", 5),
         };
-        let body_limit = at_least_one(variables, "BODY_LIMIT", 1024 * 1024);
-        if body_limit > ALL_BODIES {
-            variables.refuse("BODY_LIMIT", "at most 67,108,864 bytes");
+        if times.idle < times.head {
+            variables.refuse("IDLE_TIMEOUT", "at least as long as HEADER_TIMEOUT");
         }
+        let body_limit = at_least_one(variables, "BODY_LIMIT", 1024 * 1024);
+        let body_memory = at_least_one(variables, "BODY_MEMORY", 64 * 1024 * 1024);
+        if body_memory > MOST_BODY_MEMORY {
+            variables.refuse("BODY_MEMORY", "at most 536,870,911 bytes");
+        }
+        if body_limit > body_memory {
+            variables.refuse("BODY_LIMIT", "at most as many bytes as BODY_MEMORY");
+        }
+        let cors_origins = list_of(
+            variables,
+            "CORS_ORIGINS",
+            "",
+            "origins as https://app.example, without a path, with commas between",
+            origin,
+        );
         let max_connections = at_least_one(variables, "MAX_CONNECTIONS", 10_000);
         move |mainstay| Self {
             listen,
@@ -175,6 +201,8 @@ impl Settings {
             models,
             times,
             body_limit,
+            body_memory,
+            cors_origins,
             max_connections,
             mainstay,
         }

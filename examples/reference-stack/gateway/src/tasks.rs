@@ -14,7 +14,7 @@ use crate::auth::Caller;
 use crate::body::{Asked, JsonBytes, TaskId, is_name, session};
 use crate::chat::known_model;
 use crate::degraded::say_of_task;
-use crate::events;
+use crate::events::{self, EventId};
 use crate::idempotency::{Fingerprint, IdempotencyKey, Turn};
 use crate::openapi::{Resumed, Retried, StreamEvent};
 use crate::problem::{Problem, ProblemBody};
@@ -90,7 +90,8 @@ pub struct Page {
 pub struct From {
     /// As the header `Last-Event-ID`, for clients that cannot send it.
     #[serde(default)]
-    pub last_event_id: Option<u64>,
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,9}\\.)?[0-9]{1,18}$")]
+    pub last_event_id: Option<EventId>,
     /// A bearer token, for clients that cannot send headers. Only this route takes it here.
     #[serde(default, rename = "access_token")]
     #[allow(dead_code, reason = "read before the route is")]
@@ -122,10 +123,13 @@ pub async fn submit(
         known_model(&app, model)?;
     }
     let request = new.request(&caller, &headers)?;
-    let parts = [b"POST /api/v1/tasks".as_slice(), request.session.as_bytes(), &body.0];
+    let JsonBytes(bytes, room) = body;
+    let parts = [b"POST /api/v1/tasks".as_slice(), request.session.as_bytes(), &bytes];
     let fingerprint = Fingerprint::of(parts);
-    drop(body);
-    match app.idempotency.begin(&caller, key.as_ref(), fingerprint).await? {
+    drop(bytes);
+    // The response is that the task was accepted, whatever becomes of it.
+    let has_failed = |_| std::future::ready(false);
+    match app.idempotency.begin(&caller, key.as_ref(), fingerprint, has_failed).await? {
         Turn::Stored(response) => Ok(*response),
         // Not from this route.
         Turn::Stream(_) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The key is another route's.")),
@@ -136,6 +140,7 @@ pub async fn submit(
                 Ok(task) => accepted(&task),
                 Err(problem) => problem.into_response(),
             };
+            drop(room);
             Ok(first.keep(response).await)
         }
     }
@@ -222,15 +227,12 @@ pub async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let after = last_event_id(&headers)?.or(from.last_event_id).unwrap_or_default();
-    // Only so far do numbers of JSON Schema's int64 go.
-    if i64::try_from(after).is_err() {
-        return Err(Problem::field("last_event_id", "must be the id of an event"));
-    }
     let id = id.to_string();
     let mut stream = app.orchestrators.stream(&caller.user, &id, after).await?;
     // A browser connects again when a stream has ended; 204 tells it not to.
     let mut first = None;
-    if after > 0 && Status::from(app.orchestrators.get(&caller.user, &id).await?.status()).is_last() {
+    if after.sequence > 0 && Status::from(app.orchestrators.get(&caller.user, &id).await?.status()).is_last()
+    {
         first = stream.next().await;
         if first.is_none() {
             return Ok(StatusCode::NO_CONTENT.into_response());
@@ -287,7 +289,7 @@ fn accepted(task: &v1::Task) -> Response {
     response
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
     let id = id.to_str().ok().and_then(|id| id.parse().ok());
     id.map(Some).ok_or_else(|| Problem::field("Last-Event-ID", "must be the id of an event"))

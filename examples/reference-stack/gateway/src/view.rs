@@ -27,10 +27,23 @@ pub struct Task {
     pub degradation: Option<Degradation>,
     /// What each of its parts came to.
     pub aggregate: Option<serde_json::Value>,
+    /// What the answer took, if the language model said.
+    pub usage: Option<Usage>,
+    /// Why the language model stopped, if it said.
+    pub finish_reason: Option<String>,
     /// Milliseconds since the Unix epoch.
     pub created_ms: i64,
     /// Milliseconds since the Unix epoch.
     pub updated_ms: i64,
+}
+
+/// What an answer took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Tokens of the messages.
+    pub prompt_tokens: u32,
+    /// Tokens of the answer.
+    pub completion_tokens: u32,
 }
 
 /// A page of tasks.
@@ -151,6 +164,11 @@ impl From<v1::Task> for Task {
             error: said(task.error),
             degradation: task.degradation.map(Degradation::from),
             aggregate: serde_json::from_str(&task.aggregate).ok(),
+            usage: task.usage.map(|usage| Usage {
+                prompt_tokens: usage.prompt_tokens,
+                completion_tokens: usage.completion_tokens,
+            }),
+            finish_reason: said(task.finish_reason),
             created_ms: task.created_ms,
             updated_ms: task.updated_ms,
         }

@@ -48,6 +48,8 @@ struct Looks {
 
 /// Makes everything. Nothing is asked over the network yet, so that the gateway starts whatever is down.
 pub(crate) fn wire(settings: &Settings) -> Result<Wired, StartError> {
+    // One for all that speaks TLS. Whoever starts more than one service in a process has it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let looks = Arc::new(Looks::default());
     let mainstay = family(settings, &looks)?;
 

@@ -49,7 +49,27 @@ async fn a_key_of_the_embedded_table_is_known() {
     let file = rusqlite::Connection::open(data.path().join("gateway.sqlite")).unwrap();
     file.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     file.execute("INSERT INTO api_keys VALUES (?1, 'bob', 'max')", [hash("sk-bob")]).unwrap();
-    assert_eq!(ask(&gateway, "sk-bob").await.status(), 200);
+    until("it is known", || async { ask(&gateway, "sk-bob").await.status() == 200 }).await;
+}
+
+#[tokio::test]
+async fn a_key_with_dots_is_a_key() {
+    let orchestrator = FakeOrchestrator::start().await;
+    let keys = format!("ann:pro:{}", hash("sk.ann.1"));
+    let gateway = gateway(&[orchestrator.url()], &[("API_KEYS", &keys)]).await;
+    let asked = client().get(gateway.url("/v1/models")).bearer_auth("sk.ann.1").send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+}
+
+#[tokio::test]
+async fn a_key_of_nobody_is_not_looked_up_each_time() {
+    let orchestrator = FakeOrchestrator::start().await;
+    let gateway = gateway(&[orchestrator.url()], &[]).await;
+    let refused = futures_util::future::join_all((0..200).map(|_| ask(&gateway, "sk-nobody"))).await;
+    assert!(refused.iter().all(|refused| refused.status() == 401));
+    let database = gateway.running.as_ref().unwrap().mainstay().breaker("database").unwrap();
+    let asked = database.snapshot().totals.success;
+    assert!(asked < 100, "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

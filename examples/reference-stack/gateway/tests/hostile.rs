@@ -14,7 +14,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use support::orchestrator::FakeOrchestrator;
-use support::{SECRET, TestGateway, gateway, header, json_of, now, question, signed, token, token_of};
+use support::{SECRET, TestGateway, gateway, header, json_of, now, question, signed, token, token_of, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -60,6 +60,7 @@ async fn tokens_that_are_not_ours_are_refused() {
         ("of an unknown tier", token_of(&json!({ "sub": "ann", "exp": now() + 3600, "tier": "god" }))),
         ("of another secret", signed(&good, Algorithm::HS256, "another-secret-of-more-than-32-bytes!")),
         ("of another algorithm", signed(&good, Algorithm::HS512, SECRET)),
+        ("too long", token_of(&json!({ "sub": "ann", "exp": now() + 3600, "more": "x".repeat(9_000) }))),
         ("alg none", format!("{none}.{}.", parts[1])),
         ("alg none with a signature", format!("{none}.{}.{}", parts[1], parts[2])),
         ("unsigned", format!("{}.{}.", parts[0], parts[1])),
@@ -213,12 +214,51 @@ async fn slow_bodies_time_out() {
 }
 
 #[tokio::test]
+async fn bodies_whose_requests_are_not_handed_on_yet_have_so_much_memory_and_no_more() {
+    let memory = [("BODY_LIMIT", "1000"), ("BODY_MEMORY", "1500"), ("BODY_TIMEOUT", "300ms")];
+    let (orchestrator, gateway) = one_with(&memory).await;
+    orchestrator.world.stall(true);
+    let large = json!({ "input": "x".repeat(900) });
+    let held = tokio::spawn(gateway.post("/api/v1/tasks", &large).send());
+    let is_full = || async {
+        let refused = gateway.post("/api/v1/tasks", &large).send().await.unwrap();
+        assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (503, "1"));
+        true
+    };
+    until("the first one is there", || async { held.is_finished() || orchestrator.world.is_stalling() })
+        .await;
+    assert!(is_full().await);
+    orchestrator.world.stall(false);
+    assert_eq!(held.await.unwrap().unwrap().status(), 202);
+    assert_eq!(gateway.post("/api/v1/tasks", &large).send().await.unwrap().status(), 202);
+}
+
+#[tokio::test]
 async fn slow_heads_are_cut_off() {
     let (_orchestrator, gateway) = one_with(&[("HEADER_TIMEOUT", "300ms")]).await;
     for head in [b"".as_slice(), b"P", b"GET /health HTTP/1.1\r\nhost:"] {
         let status = raw(&gateway, head).await;
         assert!(status.is_empty() || status.starts_with("HTTP/1.1 408"), "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_kept_for_longer_than_a_head_may_take_and_not_for_ever() {
+    let times = [("HEADER_TIMEOUT", "300ms"), ("IDLE_TIMEOUT", "3s")];
+    let (_orchestrator, gateway) = one_with(&times).await;
+    let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_eq!(answer(&mut stream).await, "HTTP/1.1 200 OK");
+        // Longer than a head may take.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    stream.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(answer(&mut stream).await, "", "half a head");
+    let mut idle = TcpStream::connect(gateway.addr).await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(answer(&mut idle).await, "HTTP/1.1 200 OK");
+    assert_eq!(answer(&mut idle).await, "", "it is closed in the end");
 }
 
 #[tokio::test]

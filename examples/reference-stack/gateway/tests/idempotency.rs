@@ -173,6 +173,56 @@ async fn what_failed_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_key_whose_task_failed_may_run_again_as_another_task() {
+    let orchestrator = FakeOrchestrator::start().await;
+    let gateway = gateway(&[orchestrator.url()], &[]).await;
+    for (key, stream) in [("whole", false), ("streamed", true)] {
+        let mut body = question("hello");
+        body["stream"] = json!(stream);
+        orchestrator.world.fail_tasks();
+        let first = post(&gateway, "/v1/chat/completions", key, &body).await;
+        let task = header(&first, "x-task-id").to_owned();
+        assert!(first.text().await.unwrap().contains("The task failed"));
+        orchestrator.world.succeed_again();
+        let second = post(&gateway, "/v1/chat/completions", key, &body).await;
+        assert_eq!((second.status().as_u16(), header(&second, "idempotent-replayed")), (200, ""), "{key}");
+        let again = header(&second, "x-task-id").to_owned();
+        assert_ne!(again, task, "what failed stays as it is");
+        assert!(second.text().await.unwrap().contains("hello"));
+        let third = post(&gateway, "/v1/chat/completions", key, &body).await;
+        assert_eq!(
+            (header(&third, "x-task-id"), header(&third, "idempotent-replayed")),
+            (again.as_str(), "true")
+        );
+    }
+    assert_eq!(orchestrator.world.ran(), 4);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_again_is_as_degraded_as_it_was() {
+    let orchestrator = FakeOrchestrator::start().await;
+    orchestrator.world.degrade(stack_protocol::v1::Degradation {
+        level: "moderate".to_owned(),
+        reason: "dependency_failure".to_owned(),
+        answered_from: "fallback_provider".to_owned(),
+        completeness: 0.4,
+        ..Default::default()
+    });
+    let gateway = gateway(&[orchestrator.url()], &[]).await;
+    let marks = async || {
+        let answer = post(&gateway, "/v1/chat/completions", "key-1", &question("hello")).await;
+        let marks = ["degraded", "degraded-reason", "degraded-answer", "degraded-completeness"];
+        (
+            marks.map(|name| header(&answer, name).to_owned()),
+            header(&answer, "idempotent-replayed").to_owned(),
+        )
+    };
+    let (first, second) = (marks().await, marks().await);
+    assert_eq!(first.0, ["moderate", "dependency_failure", "fallback, partial", "0.40"]);
+    assert_eq!(second, (first.0, "true".to_owned()));
+}
+
+#[tokio::test]
 async fn while_redis_is_down_a_request_with_a_key_is_refused() {
     let mut redis = RedisServer::start().unwrap();
     let orchestrator = FakeOrchestrator::start().await;

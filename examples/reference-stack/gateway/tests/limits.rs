@@ -66,6 +66,12 @@ async fn two_gateways_count_exactly_together() {
     let with = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", "free:10000:10000:50")];
     let (one, two) =
         (gateway(&[orchestrator.url()], &with).await, gateway(&[orchestrator.url()], &with).await);
+    for gateway in [&one, &two] {
+        until("it counts in Redis", || async {
+            header(&ask(gateway, "warm", "pro").await, "x-ratelimit-scope").is_empty()
+        })
+        .await;
+    }
     let answers =
         join_all((0..120).map(|at| ask(if at % 2 == 0 { &one } else { &two }, "ann", "free"))).await;
     let admitted = answers.iter().filter(|answer| answer.status() == 200).count();

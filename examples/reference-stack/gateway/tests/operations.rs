@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use gateway::Settings;
 use mainstay::config::Environment;
+use mainstay_testkit::RedisServer;
 use serde_json::json;
 use support::orchestrator::FakeOrchestrator;
 use support::process::{GatewayProcess, command};
@@ -30,6 +31,7 @@ fn everything_that_is_wrong_is_in_one_report_and_the_exit_is_78() {
         ("RATE_LIMITS", "free:0:1:1"),
         ("IDEMPOTENCY_WHEN_REDIS_IS_DOWN", "perhaps"),
         ("BODY_TIMEOUT", "10"),
+        ("CORS_ORIGINS", "https://app.example/path"),
         ("CB_REDIS_TIMEOUT", "soon"),
     ];
     let output = command(wrong.map(|(name, value)| (name.to_owned(), value.to_owned()))).output().unwrap();
@@ -186,7 +188,7 @@ async fn an_end_closes_streams_with_a_word_and_lets_answers_finish() {
     until("both tasks run", || async { orchestrator.world.ran() == 2 }).await;
     let stopping = tokio::spawn(gateway.stop());
     let told = stream.text().await.unwrap();
-    assert!(told.contains("retry: 1000") && told.contains("id: 2") && !told.contains("id: 3"), "{told}");
+    assert!(told.contains("retry: 1000") && told.contains("id: 1.2") && !told.contains("id: 1.3"), "{told}");
     orchestrator.go_on();
     let answer = answer.await.unwrap().unwrap();
     assert_eq!(answer.status(), 200);
@@ -215,4 +217,38 @@ async fn the_process_ends_cleanly_at_a_signal() {
     assert_eq!(client().get(format!("{}/livez", gateway.url)).send().await.unwrap().status(), 200);
     gateway.terminate();
     assert_eq!(gateway.wait(), 0);
+}
+
+/// A Redis that speaks TLS, and the file of the authority that vouches for it.
+fn redis_over_tls(files: &std::path::Path) -> (RedisServer, String) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (files.join("certificate.pem"), files.join("key.pem"));
+    std::fs::write(&certificate, own.cert.pem()).unwrap();
+    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let certificate = certificate.to_str().unwrap();
+    let arguments = [
+        ["--tls-port", &port],
+        ["--tls-cert-file", certificate],
+        ["--tls-key-file", key.to_str().unwrap()],
+        ["--tls-auth-clients", "no"],
+    ];
+    (RedisServer::start_with(&arguments.concat()).unwrap(), format!("rediss://localhost:{port}/"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_over_tls_is_asked_if_its_certificate_is_trusted() {
+    let orchestrator = FakeOrchestrator::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let (_redis, url) = redis_over_tls(files.path());
+    let trusted = files.path().join("certificate.pem");
+    for (trusted, scope) in [(trusted.to_str().unwrap(), ""), ("/dev/null", "local")] {
+        let with = [("REDIS_URL", url.as_str()), ("SSL_CERT_FILE", trusted)];
+        let gateway = GatewayProcess::start(&[orchestrator.url()], &with);
+        let counted = async || {
+            let asked = client().get(format!("{}/v1/models", gateway.url)).bearer_auth(token("ann"));
+            header(&asked.send().await.unwrap(), "x-ratelimit-scope").to_owned()
+        };
+        until("it is counted as it should be", || async { counted().await == scope }).await;
+    }
 }

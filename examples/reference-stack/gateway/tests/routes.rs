@@ -62,6 +62,56 @@ async fn a_chat_comes_in_chunks() {
 }
 
 #[tokio::test]
+async fn how_the_model_is_to_choose_is_passed_on() {
+    let (orchestrator, gateway) = one().await;
+    let mut body = question("hello");
+    assert_eq!(gateway.post("/v1/chat/completions", &body).send().await.unwrap().status(), 200);
+    let request = orchestrator.world.last_request();
+    assert_eq!((request.model.as_str(), request.sampling), ("m", None), "nothing was said");
+    let said =
+        json!({ "max_tokens": 9, "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "stop": "." });
+    body.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+    assert_eq!(gateway.post("/v1/chat/completions", &body).send().await.unwrap().status(), 200);
+    let sampling = orchestrator.world.last_request().sampling.unwrap();
+    assert_eq!((sampling.max_tokens, sampling.temperature, sampling.top_p), (Some(7), Some(0.5), Some(0.9)));
+    assert_eq!(sampling.stop, ["."]);
+}
+
+#[tokio::test]
+async fn why_an_answer_ends_and_what_it_took_is_what_the_model_says() {
+    let (orchestrator, gateway) = one().await;
+    orchestrator.world.finish_with("length");
+    let ask = async |stream: bool| {
+        let mut body = question("hello");
+        if stream {
+            body["stream"] = json!(true);
+            body["stream_options"] = json!({ "include_usage": true });
+        }
+        gateway.post("/v1/chat/completions", &body).send().await.unwrap().text().await.unwrap()
+    };
+    let (whole, streamed) = (ask(false).await, ask(true).await);
+    for answer in [whole, streamed] {
+        assert!(answer.contains(r#""finish_reason":"length""#), "{answer}");
+        assert!(answer.contains(r#""prompt_tokens":5,"completion_tokens":3,"total_tokens":8"#), "{answer}");
+    }
+    orchestrator.world.say_nothing_of_tokens();
+    let (whole, streamed) = (ask(false).await, ask(true).await);
+    for answer in [whole, streamed] {
+        assert!(!answer.contains(r#""finish_reason":""#) && !answer.contains("tokens"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_the_model_refuses_is_the_callers_mistake() {
+    let (orchestrator, gateway) = one().await;
+    orchestrator.world.fail_tasks();
+    orchestrator.world.finish_with("invalid_request");
+    let response = gateway.post("/v1/chat/completions", &question("hello")).send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(json_of(response).await["error"]["type"], "invalid_request_error");
+}
+
+#[tokio::test]
 async fn a_task_is_handed_in_asked_for_and_listed() {
     let (_orchestrator, gateway) = one().await;
     let response =
@@ -110,25 +160,22 @@ async fn events_have_ids_and_go_on_after_the_last_one() {
     let path = format!("/api/v1/tasks/{}/stream", gateway.task("hello").await);
     let all = gateway.get(&path).send().await.unwrap().text().await.unwrap();
     let ids: Vec<_> = all.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
-    assert_eq!(ids, ["1", "2", "3", "4"], "{all}");
+    assert_eq!(ids, ["1.1", "1.2", "1.3", "1.4"], "{all}");
     assert!(all.contains("event: ended"));
 
-    let rest = gateway.get(&path).header("last-event-id", "3").send().await.unwrap().text().await.unwrap();
-    assert!(rest.contains("id: 4") && !rest.contains("id: 3"), "{rest}");
+    let rest = gateway.get(&path).header("last-event-id", "1.3").send().await.unwrap().text().await.unwrap();
+    assert!(rest.contains("id: 1.4") && !rest.contains("id: 1.3"), "{rest}");
     let by_query =
         gateway.client.get(gateway.url(&format!("{path}?last_event_id=3&access_token={}", token("ann"))));
     assert_eq!(by_query.send().await.unwrap().text().await.unwrap(), rest);
-    let nothing = gateway.get(&path).header("last-event-id", "4").send().await.unwrap();
-    assert_eq!(nothing.status(), 204, "a browser shall not come back");
-    let wrong = gateway.get(&path).header("last-event-id", "four").send().await.unwrap();
-    assert_eq!(wrong.status(), 400);
-}
-
-#[tokio::test]
-async fn a_token_in_the_query_is_believed_for_streams_alone() {
-    let (_orchestrator, gateway) = one().await;
-    let url = gateway.url(&format!("/api/v1/tasks?access_token={}", token("ann")));
-    assert_eq!(gateway.client.get(url).send().await.unwrap().status(), 401);
+    for last in ["1.4", "4"] {
+        let nothing = gateway.get(&path).header("last-event-id", last).send().await.unwrap();
+        assert_eq!(nothing.status(), 204, "a browser shall not come back");
+    }
+    for wrong in ["four", "1.four", "1.2.3", ".", "-1", "9999999999.1", "9999999999999999999"] {
+        let wrong = gateway.get(&path).header("last-event-id", wrong).send().await.unwrap();
+        assert_eq!(wrong.status(), 400);
+    }
 }
 
 #[tokio::test]
@@ -254,7 +301,7 @@ async fn a_stream_goes_on_with_another_orchestrator() {
     let path = format!("/api/v1/tasks/{}/stream", gateway.task("hello").await);
     let mut response = gateway.get(&path).send().await.unwrap();
     let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("id: 2") {
+    while !String::from_utf8_lossy(&seen).contains("id: 1.2") {
         seen.extend(response.chunk().await.unwrap().unwrap());
     }
     second.refuse(None);
@@ -264,7 +311,7 @@ async fn a_stream_goes_on_with_another_orchestrator() {
     }
     let seen = String::from_utf8(seen).unwrap();
     let ids: Vec<_> = seen.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
-    assert_eq!(ids, ["1", "2", "3", "4"], "{seen}");
+    assert_eq!(ids, ["1.1", "1.2", "1.3", "1.4"], "{seen}");
 }
 
 #[tokio::test]
@@ -300,19 +347,4 @@ async fn what_the_orchestrator_says_of_the_request_reaches_the_caller() {
     orchestrator.refuse((Code::ResourceExhausted, "256 tasks"));
     let response = gateway.post("/api/v1/tasks", &json!({ "input": "hello" })).send().await.unwrap();
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
-}
-
-#[tokio::test]
-async fn the_orchestrator_that_took_a_task_is_asked_for_its_events_first() {
-    let world = World::default();
-    let here = FakeOrchestrator::in_world(world.clone()).await;
-    let other = FakeOrchestrator::in_world(world).await;
-    other.refuse((Code::Unavailable, "starting"));
-    let gateway = gateway(&[here.url(), other.url()], &[]).await;
-    let path = format!("/api/v1/tasks/{}/stream", gateway.task("hello").await);
-    // The first one keeps what it took, and the other one would answer as well now.
-    other.refuse((Code::InvalidArgument, "asked in vain"));
-    for _ in 0..4 {
-        assert_eq!(gateway.get(&path).send().await.unwrap().status(), 200);
-    }
 }

@@ -12,6 +12,8 @@ use mainstay_postgres::sqlx;
 use quick_cache::sync::Cache;
 use rusqlite::OptionalExtension;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::{Caller, Tier, is_user};
 use crate::problem::Problem;
@@ -20,13 +22,20 @@ use crate::problem::Problem;
 const FRESH: Duration = Duration::from_secs(60);
 /// For how long it holds while nobody can be asked.
 const KNOWN: Duration = Duration::from_secs(60 * 60);
-/// How many are known at once.
+/// For how long a key is nobody's without asking again.
+const UNKNOWN: Duration = Duration::from_secs(5);
+/// How many are known at once, and how many are known to be nobody's.
 const CACHED: usize = 10_000;
+/// How many are looked up at once: whoever makes keys up shall not have the table to himself.
+const LOOKUPS: usize = 8;
+/// How long one more waits for its turn.
+const TURN: Duration = Duration::from_secs(2);
 /// The longest key that is looked at.
 const MAX_KEY: usize = 512;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS api_keys (\
     key_sha256 TEXT PRIMARY KEY, user_id TEXT NOT NULL, tier TEXT NOT NULL DEFAULT 'free')";
+const IS_THERE: &str = "SELECT to_regclass('api_keys') IS NOT NULL";
 const FIND: &str = "SELECT user_id, tier FROM api_keys WHERE key_sha256 = $1";
 
 /// A key that the environment names.
@@ -42,6 +51,9 @@ pub struct ApiKeys {
     fixed: Vec<StaticKey>,
     table: KeyTable,
     known: Cache<String, Known>,
+    /// Since when a key is nobody's.
+    unknown: Cache<String, Duration>,
+    lookups: Semaphore,
     clock: Clock,
 }
 
@@ -86,7 +98,8 @@ impl StaticKey {
 impl ApiKeys {
     /// Those of the environment and those of a table.
     pub fn new(fixed: Vec<StaticKey>, table: KeyTable, clock: Clock) -> Self {
-        Self { fixed, table, known: Cache::new(CACHED), clock }
+        let (known, unknown) = (Cache::new(CACHED), Cache::new(CACHED));
+        Self { fixed, table, known, unknown, lookups: Semaphore::new(LOOKUPS), clock }
     }
 
     /// Whose key it is.
@@ -102,22 +115,31 @@ impl ApiKeys {
         if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.hash == hash) {
             return Ok(fixed.caller.clone());
         }
-        let now = self.clock.now();
-        let known = self.known.get(&hash);
-        let age = |known: &Known| now.saturating_sub(known.since);
-        if let Some(known) = known.as_ref().filter(|known| age(known) < FRESH) {
-            return Ok(known.caller.clone());
+        if let Some(answer) = self.remembered(&hash) {
+            return answer;
         }
-        match self.table.find(&hash).await {
+        let place = timeout(TURN, self.lookups.acquire()).await;
+        // Who was before us may have asked for the same.
+        if let Some(answer) = self.remembered(&hash) {
+            return answer;
+        }
+        let found = match &place {
+            Ok(Ok(_)) => self.table.find(&hash).await,
+            _ => Err(TableDown),
+        };
+        let now = self.clock.now();
+        match found {
             Ok(Some(caller)) => {
+                self.unknown.remove(&hash);
                 self.known.insert(hash, Known { caller: caller.clone(), since: now });
                 Ok(caller)
             }
             Ok(None) => {
                 self.known.remove(&hash);
+                self.unknown.insert(hash, now);
                 Err(refuse())
             }
-            Err(TableDown) => match known.filter(|known| age(known) < KNOWN) {
+            Err(TableDown) => match self.known.get(&hash).filter(|known| self.age(known.since) < KNOWN) {
                 Some(known) => Ok(known.caller),
                 None => {
                     let detail = "API keys cannot be checked at the moment. Please try again later.";
@@ -125,6 +147,19 @@ impl ApiKeys {
                 }
             },
         }
+    }
+
+    /// What was found out a moment ago.
+    fn remembered(&self, hash: &str) -> Option<Result<Caller, Problem>> {
+        if let Some(known) = self.known.get(hash).filter(|known| self.age(known.since) < FRESH) {
+            return Some(Ok(known.caller));
+        }
+        let since = self.unknown.get(hash)?;
+        (self.age(since) < UNKNOWN).then(|| Err(refuse()))
+    }
+
+    fn age(&self, since: Duration) -> Duration {
+        self.clock.now().saturating_sub(since)
     }
 }
 
@@ -137,7 +172,11 @@ impl KeyTable {
     pub async fn prepare(&self) -> Result<(), TableDown> {
         match self {
             Self::Postgres(pool) => {
-                sqlx::query(TABLE).execute(pool).await.map_err(|error| down(&error))?;
+                let is_there = sqlx::query_scalar::<_, bool>(IS_THERE).fetch_one(pool).await;
+                // Where it is, nobody needs the right to make one.
+                if !is_there.map_err(|error| down(&error))? {
+                    sqlx::query(TABLE).execute(pool).await.map_err(|error| down(&error))?;
+                }
             }
             Self::File { .. } => self.with_file("".to_owned(), |_, _| Ok(())).await?,
         }

@@ -67,7 +67,7 @@ impl Auth {
         let key = one(headers, "x-api-key")?;
         match (bearer, key) {
             // OpenAI's clients send every key as a bearer token.
-            (Some(token), _) if !token.contains('.') => self.keys.caller(token).await,
+            (Some(token), _) if !is_jwt(token) => self.keys.caller(token).await,
             (Some(token), _) => self.tokens.caller(token),
             (None, Some(key)) => self.keys.caller(key).await,
             (None, None) => match stream_token(uri) {
@@ -117,6 +117,11 @@ fn stream_token(uri: &Uri) -> Option<&str> {
     }
     let mut pairs = uri.query()?.split('&');
     pairs.find_map(|pair| pair.strip_prefix("access_token=")).filter(|token| !token.is_empty())
+}
+
+/// Three parts, the first of which is JSON: no key is made like that.
+fn is_jwt(token: &str) -> bool {
+    token.starts_with("ey") && token.split('.').count() == 3
 }
 
 /// Users are part of keys and metadata: short, and without control characters.

@@ -44,10 +44,13 @@ impl IdempotencyKey {
     }
 
     /// The id of the task that the request hands in. A store that has forgotten the key, after a day or a crash, still leads to the same
-    /// task; another request under the key of an old one never gets the old one's.
-    pub(super) fn task(&self, user: &str, fingerprint: &Fingerprint) -> Uuid {
+    /// task; another request under the key of an old one never gets the old one's. After so many that failed it is another one.
+    pub(super) fn task(&self, user: &str, fingerprint: &Fingerprint, failed: u32) -> Uuid {
         let mut name = digest([user, &self.0]).to_vec();
         name.extend_from_slice(&fingerprint.0);
+        if failed > 0 {
+            name.extend_from_slice(&failed.to_be_bytes());
+        }
         Uuid::new_v5(&NAMESPACE, &name)
     }
 }

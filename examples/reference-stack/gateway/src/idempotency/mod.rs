@@ -2,7 +2,7 @@
 //!
 //! Two things see to that. The first request holds a lock in the store, which it renews, and which expires when its gateway dies; a second
 //! one waits for the stored response. And the task's id is made of user, key and content, so that whoever runs the request again, on whatever gateway,
-//! hands in the same task, which the orchestrators run once.
+//! hands in the same task, which the orchestrators run once. Only when that task has failed the next request with the key is another try.
 
 mod key;
 mod lease;
@@ -84,40 +84,49 @@ impl Idempotency {
         Self { store, policy, wait: times.idempotency_wait, lease: times.idempotency_lease }
     }
 
-    /// Finds out whose turn it is. Without a key it is always the request's.
+    /// Finds out whose turn it is. Without a key it is always the request's. Whether a task whose stream was the response has failed
+    /// since, `has_failed` says.
     ///
     /// # Errors
     ///
     /// 409 if the first request is still running after the wait, 422 if it was another one, 503 if the store cannot be asked.
-    pub async fn begin(
+    pub async fn begin<F: Future<Output = bool>>(
         &self,
         caller: &Caller,
         key: Option<&IdempotencyKey>,
         fingerprint: Fingerprint,
+        has_failed: impl Fn(Uuid) -> F,
     ) -> Result<Turn, Problem> {
         let Some(key) = key else { return Ok(Turn::First(First::new(Uuid::new_v4()))) };
-        let task = key.task(&caller.user, &fingerprint);
+        let task = |failed| key.task(&caller.user, &fingerprint, failed);
         let name = key.name(&caller.user);
         let mine = Record::running(&fingerprint).to_json();
         let deadline = Instant::now() + self.wait;
         let mut pause = PAUSE;
         loop {
             let found = match self.store.begin(&name, &mine, self.lease).await {
-                Ok(None) => {
-                    let lease = Lease::new(self.store.clone(), name, mine, self.lease);
-                    return Ok(Turn::First(First { lease: Some(lease), ..First::new(task) }));
-                }
-                Ok(Some(found)) => Record::from_json(&found),
+                Ok(None) => return Ok(Turn::First(self.first(task(0), name, mine))),
+                Ok(Some(found)) => found,
                 Err(StoreDown) if self.policy == WhenRedisIsDown::Allow => {
-                    return Ok(Turn::First(First { unguarded: true, ..First::new(task) }));
+                    return Ok(Turn::First(First { unguarded: true, ..First::new(task(0)) }));
                 }
                 Err(StoreDown) => return Err(self.refuse()),
             };
-            match found {
+            match Record::from_json(&found) {
                 Some(record) if !record.is_of(&fingerprint) => return Err(mixed_up()),
-                Some(Record { answer: Some(Answer::Stream { task }), .. }) => return Ok(Turn::Stream(task)),
                 Some(Record { answer: Some(Answer::Whole(whole)), .. }) => {
                     return Ok(Turn::Stored(Box::new(whole.into_response())));
+                }
+                Some(Record { answer: Some(Answer::Stream { task }), .. }) if !has_failed(task).await => {
+                    return Ok(Turn::Stream(task));
+                }
+                Some(failed @ Record { answer: Some(_), .. }) => {
+                    let again = failed.again();
+                    let (task, again) = (task(again.failed), again.to_json());
+                    // Of several that find it, one is the next.
+                    if let Ok(true) = self.store.replace(&name, &found, Some(&again), self.lease).await {
+                        return Ok(Turn::First(self.first(task, name, again)));
+                    }
                 }
                 // It runs, or was written by a gateway of another version: then it expires.
                 Some(Record { answer: None, .. }) | None => {}
@@ -128,6 +137,12 @@ impl Idempotency {
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// A request that runs under the lock that stands in the store.
+    fn first(&self, task: Uuid, name: String, mine: String) -> First {
+        let lease = Lease::new(self.store.clone(), name, mine, self.lease);
+        First { lease: Some(lease), ..First::new(task) }
     }
 
     fn refuse(&self) -> Problem {
@@ -147,14 +162,18 @@ impl First {
         self.task
     }
 
-    /// Keeps the response if it is good, for those who send the request again, and gives it back.
+    /// Keeps the response if it is good, for those who send the request again, and gives it back. Of a task that failed only that is kept.
     pub async fn keep(self, mut response: Response) -> Response {
         if self.unguarded {
             degraded::say(&mut response, "minor", "idempotency_unguarded");
         }
         let Some(lease) = self.lease else { return response };
         if !response.status().is_success() {
-            lease.release().await;
+            let problem = response.extensions().get::<Problem>();
+            match problem.is_some_and(Problem::is_of_failed_task) {
+                true => lease.keep(Answer::Failed, KEPT).await,
+                false => lease.release().await,
+            }
             return response;
         }
         let (record, response) = record::Whole::of(response).await;

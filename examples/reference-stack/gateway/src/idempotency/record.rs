@@ -3,24 +3,19 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mainstay::degrade::headers::{DEGRADED, DEGRADED_ANSWER, DEGRADED_REASON};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Fingerprint, replayed};
+use crate::degraded::say_again;
 use crate::problem::Problem;
+use crate::view::Degradation;
 
 /// The largest body that is kept. Of a larger one the task is, under its id.
 const LARGEST: usize = 1024 * 1024;
 /// What of a response's head is kept.
-static HEADERS: [HeaderName; 6] = [
-    header::CONTENT_TYPE,
-    header::LOCATION,
-    HeaderName::from_static("x-task-id"),
-    DEGRADED,
-    DEGRADED_REASON,
-    DEGRADED_ANSWER,
-];
+static HEADERS: [HeaderName; 3] =
+    [header::CONTENT_TYPE, header::LOCATION, HeaderName::from_static("x-task-id")];
 
 /// A request that runs, or has run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +23,9 @@ pub(super) struct Record {
     fingerprint: String,
     /// Tells this try from all others.
     owner: Uuid,
+    /// How many tasks of this request have failed: each try after a failure is another task.
+    #[serde(default)]
+    pub(super) failed: u32,
     /// None while it runs.
     pub(super) answer: Option<Answer>,
 }
@@ -37,7 +35,11 @@ pub(super) struct Record {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     Whole(Whole),
-    Stream { task: Uuid },
+    Stream {
+        task: Uuid,
+    },
+    /// The task failed: the next request is another try.
+    Failed,
 }
 
 /// A response.
@@ -46,11 +48,18 @@ pub(super) struct Whole {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
+    #[serde(default)]
+    degradation: Option<Degradation>,
 }
 
 impl Record {
     pub(super) fn running(fingerprint: &Fingerprint) -> Self {
-        Self { fingerprint: fingerprint.to_hex(), owner: Uuid::new_v4(), answer: None }
+        Self { fingerprint: fingerprint.to_hex(), owner: Uuid::new_v4(), failed: 0, answer: None }
+    }
+
+    /// Another try of a request whose task failed.
+    pub(super) fn again(self) -> Self {
+        Self { owner: Uuid::new_v4(), failed: self.failed.saturating_add(1), answer: None, ..self }
     }
 
     pub(super) fn answered(self, answer: Answer) -> Self {
@@ -86,6 +95,7 @@ impl Whole {
             status: head.status.as_u16(),
             headers: headers.collect(),
             body: body.to_owned(),
+            degradation: head.extensions.get::<Degradation>().cloned(),
         };
         let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= LARGEST);
         (text.map(whole), Response::from_parts(head, Body::from(bytes)))
@@ -98,6 +108,9 @@ impl Whole {
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
                 response.headers_mut().append(name, value);
             }
+        }
+        if let Some(degradation) = self.degradation {
+            response = say_again(response, degradation);
         }
         replayed(response)
     }

@@ -22,10 +22,10 @@ use crate::auth::Caller;
 use crate::degraded;
 use crate::problem::Problem;
 
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-const SCOPE: HeaderName = HeaderName::from_static("x-ratelimit-scope");
+pub(crate) const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+pub(crate) const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+pub(crate) const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+pub(crate) const SCOPE: HeaderName = HeaderName::from_static("x-ratelimit-scope");
 
 /// Counts requests, in Redis and beside it.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +38,12 @@ struct Known {
     requests: Vec<SubmitTaskRequest>,
     degradation: Option<Degradation>,
     fails: bool,
+    /// It says neither why it stopped nor what that took.
+    is_silent: bool,
+    finish_reason: Option<String>,
+    /// Submits wait.
+    is_stalled: bool,
+    stalling: u32,
 }
 
 #[derive(Clone)]
@@ -44,8 +51,12 @@ struct Fake {
     world: World,
     /// Tasks end while this is true.
     going: watch::Receiver<bool>,
-    refusal: Arc<Mutex<Option<(Code, &'static str)>>>,
+    refusal: Arc<Mutex<Option<Status>>>,
+    /// How often it refused.
+    refused: Arc<AtomicU32>,
     knows: Arc<Mutex<bool>>,
+    /// How often its tasks have run.
+    run: Arc<AtomicU32>,
 }
 
 /// An orchestrator that runs until it is dropped.
@@ -53,8 +64,12 @@ pub struct FakeOrchestrator {
     pub addr: SocketAddr,
     pub world: World,
     going: watch::Sender<bool>,
-    refusal: Arc<Mutex<Option<(Code, &'static str)>>>,
+    refusal: Arc<Mutex<Option<Status>>>,
+    /// How often it refused.
+    refused: Arc<AtomicU32>,
     knows: Arc<Mutex<bool>>,
+    /// How often its tasks have run.
+    run: Arc<AtomicU32>,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -69,12 +84,15 @@ impl FakeOrchestrator {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (going, receiver) = watch::channel(true);
-        let (refusal, knows) = (Arc::default(), Arc::new(Mutex::new(true)));
+        let (refusal, refused) = (Arc::default(), Arc::default());
+        let (knows, run) = (Arc::new(Mutex::new(true)), Arc::new(AtomicU32::new(1)));
         let fake = Fake {
             world: world.clone(),
             going: receiver,
             refusal: Arc::clone(&refusal),
+            refused: Arc::clone(&refused),
             knows: knows.clone(),
+            run: run.clone(),
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -90,7 +108,7 @@ impl FakeOrchestrator {
                 });
             served.await.unwrap();
         });
-        Self { addr, world, going, refusal, knows, stop: Some(stop), runtime: Some(runtime) }
+        Self { addr, world, going, refusal, refused, knows, run, stop: Some(stop), runtime: Some(runtime) }
     }
 
     pub fn url(&self) -> String {
@@ -108,7 +126,26 @@ impl FakeOrchestrator {
 
     /// Answers everything with this status, or again by itself.
     pub fn refuse(&self, refusal: impl Into<Option<(Code, &'static str)>>) {
-        *self.refusal.lock().unwrap() = refusal.into();
+        *self.refusal.lock().unwrap() = refusal.into().map(|(code, message)| Status::new(code, message));
+    }
+
+    /// Answers everything with this code and metadata.
+    pub fn refuse_saying(&self, code: Code, metadata: &[(&'static str, &'static str)]) {
+        let mut status = Status::new(code, "");
+        for (name, value) in metadata {
+            status.metadata_mut().insert(*name, value.parse().unwrap());
+        }
+        *self.refusal.lock().unwrap() = Some(status);
+    }
+
+    /// How often it refused.
+    pub fn refused(&self) -> u32 {
+        self.refused.load(Ordering::SeqCst)
+    }
+
+    /// Its tasks run again, as after a crash.
+    pub fn run_again(&self) {
+        self.run.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Knows no task, though the others may.
@@ -154,6 +191,30 @@ impl World {
         self.0.lock().unwrap().fails = true;
     }
 
+    pub fn succeed_again(&self) {
+        self.0.lock().unwrap().fails = false;
+    }
+
+    /// What the language model says of why it stopped.
+    pub fn finish_with(&self, reason: &str) {
+        self.0.lock().unwrap().finish_reason = Some(reason.to_owned());
+    }
+
+    pub fn say_nothing_of_tokens(&self) {
+        self.0.lock().unwrap().is_silent = true;
+        self.finish_with("");
+    }
+
+    /// Whether a submit waits.
+    pub fn is_stalling(&self) -> bool {
+        self.0.lock().unwrap().stalling > 0
+    }
+
+    /// Submits wait, or go on.
+    pub fn stall(&self, is_stalled: bool) {
+        self.0.lock().unwrap().is_stalled = is_stalled;
+    }
+
     fn submit(&self, request: SubmitTaskRequest) -> Task {
         let mut known = self.0.lock().unwrap();
         known.submits += 1;
@@ -177,11 +238,20 @@ impl World {
             aggregate: String::new(),
             created_ms: 1_700_000_000_000 + i64::from(known.submits),
             updated_ms: 1_700_000_000_000 + i64::from(known.submits),
+            usage: (!known.is_silent).then_some(Usage { prompt_tokens: 5, completion_tokens: 3 }),
+            finish_reason: known.finish_reason.clone().unwrap_or("stop".to_owned()),
         };
         *known.ran.entry(request.id.clone()).or_default() += 1;
         known.order.push(request.id.clone());
         known.tasks.insert(request.id, task.clone());
-        Task { answer: String::new(), error: String::new(), degradation: None, ..task }
+        Task {
+            answer: String::new(),
+            error: String::new(),
+            degradation: None,
+            usage: None,
+            finish_reason: String::new(),
+            ..task
+        }
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Task)) -> Task {
@@ -199,8 +269,11 @@ impl World {
 
 impl Fake {
     fn check(&self) -> Result<(), Status> {
-        match *self.refusal.lock().unwrap() {
-            Some((code, message)) => Err(Status::new(code, message)),
+        match &*self.refusal.lock().unwrap() {
+            Some(status) => {
+                self.refused.fetch_add(1, Ordering::SeqCst);
+                Err(status.clone())
+            }
             None => Ok(()),
         }
     }
@@ -227,6 +300,11 @@ impl Orchestrator for Fake {
 
     async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Result<Response<Task>, Status> {
         self.check()?;
+        let is_stalled = || self.world.0.lock().unwrap().is_stalled;
+        self.world.0.lock().unwrap().stalling += u32::from(is_stalled());
+        while is_stalled() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(Response::new(self.world.submit(request.into_inner())))
     }
 
@@ -243,7 +321,9 @@ impl Orchestrator for Fake {
         let (world, going) = (self.world.clone(), self.going.clone());
         let (half, rest) = task.answer.split_at(4);
         let (half, rest) = (half.to_owned(), rest.to_owned());
-        let events = events_from(request.after, move |sequence| {
+        let run = self.run.load(Ordering::SeqCst);
+        let after = if request.run == 0 || request.run == run { request.after } else { 0 };
+        let events = events_from(run, after, move |sequence| {
             let (world, mut going) = (world.clone(), going.clone());
             let (half, rest, id, mode) = (half.clone(), rest.clone(), task.id.clone(), task.mode);
             async move {
@@ -297,15 +377,16 @@ impl Orchestrator for Fake {
 }
 
 fn events_from<F>(
+    run: u32,
     after: u64,
     tell: impl Fn(u64) -> F + Send + 'static,
 ) -> impl Stream<Item = Result<TaskEvent, Status>> + Send
 where
     F: Future<Output = Option<Event>> + Send,
 {
-    futures_util::stream::unfold((after + 1, tell), |(sequence, tell)| async move {
+    futures_util::stream::unfold((after + 1, tell), move |(sequence, tell)| async move {
         let event = tell(sequence).await?;
-        Some((Ok(TaskEvent { sequence, event: Some(event) }), (sequence + 1, tell)))
+        Some((Ok(TaskEvent { sequence, event: Some(event), run }), (sequence + 1, tell)))
     })
 }
 
