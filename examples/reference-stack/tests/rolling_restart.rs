@@ -7,9 +7,10 @@
     reason = "a failed expectation is the point"
 )]
 
-use std::io::{BufRead, BufReader};
+mod support;
+
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,45 +22,19 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use support::Program;
 
-/// One of the stack's programs, killed when the test ends.
-struct Program {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+fn start(arguments: &[&str]) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-stack"));
+    command.args(arguments);
+    Program::start(command, [])
 }
 
-impl Program {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_reference-stack"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        Self { child, lines }
-    }
-
-    /// The address in the line that begins like this.
-    fn says(&mut self, beginning: &str) -> SocketAddr {
-        let line =
-            self.lines.find_map(|line| line.expect("a line").strip_prefix(beginning).map(str::to_owned));
-        let line = line.expect("the line");
-        let address = line.trim().trim_start_matches("http://");
-        address.split('/').next().expect("an address").parse().expect("an address")
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The address in the line that begins like this.
+fn place(program: &mut Program, beginning: &str) -> SocketAddr {
+    let line = program.says(beginning);
+    let address = line.trim_start_matches("http://");
+    address.split('/').next().expect("an address").parse().expect("an address")
 }
 
 struct Gateway {
@@ -71,7 +46,7 @@ struct Gateway {
 impl Gateway {
     fn start(upstream: SocketAddr, traffic: &str, admin: &str) -> Self {
         let upstream = format!("http://{upstream}");
-        let mut program = Program::start(&[
+        let mut program = start(&[
             "gateway",
             "--upstream",
             &upstream,
@@ -82,16 +57,14 @@ impl Gateway {
             "--drain-delay-ms",
             "2000",
         ]);
-        let traffic = program.says("through the breaker:");
-        let admin = program.says("whether it is ready:");
+        let traffic = place(&mut program, "through the breaker:");
+        let admin = place(&mut program, "whether it is ready:");
         Self { program, traffic, admin }
     }
 
     /// Ends it as a platform would, and starts it again where it was.
     fn restart(&mut self, upstream: SocketAddr) {
-        self.program.signal("-TERM");
-        let status = self.program.child.wait().expect("it ends");
-        assert!(status.success(), "{status}");
+        self.program.end();
         *self = Self::start(upstream, &self.traffic.to_string(), &self.admin.to_string());
     }
 }
@@ -122,23 +95,16 @@ async fn ready(client: &Http, balancer: SocketAddr, expected: usize) -> Vec<u64>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_loses_not_one_request() {
-    let mut worker = Program::start(&["upstream", "--listen", "127.0.0.1:0"]);
-    let upstream = worker.says("listening on ");
+    let mut worker = start(&["upstream", "--listen", "127.0.0.1:0"]);
+    let upstream = place(&mut worker, "listening on ");
     let mut gateways = [0, 1].map(|_| Gateway::start(upstream, "127.0.0.1:0", "127.0.0.1:0"));
     let backends: Vec<String> = gateways
         .iter()
         .map(|gateway| format!("http://{},http://{}/readyz", gateway.traffic, gateway.admin))
         .collect();
-    let mut balancer = Program::start(&[
-        "balancer",
-        "--listen",
-        "127.0.0.1:0",
-        "--backend",
-        &backends[0],
-        "--backend",
-        &backends[1],
-    ]);
-    let address = balancer.says("listening on ");
+    let mut balancer =
+        start(&["balancer", "--listen", "127.0.0.1:0", "--backend", &backends[0], "--backend", &backends[1]]);
+    let address = place(&mut balancer, "listening on ");
     let client: Http = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
     ready(&client, address, 2).await;
 

@@ -1,45 +1,35 @@
 //! The whole stack as one process, on embedded stores and on real servers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::io::{BufRead, BufReader};
+mod support;
+
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
+use support::{Program, secret};
 
 struct Stack {
-    child: Child,
+    program: Program,
     gateway: String,
     token: String,
+}
+
+/// On free ports.
+fn variables() -> BTreeMap<String, String> {
+    let services = ["AGENT_CORE", "LLM_SERVICE", "ORCHESTRATOR", "GATEWAY"];
+    let names = services.iter().flat_map(|name| [format!("{name}_LISTEN"), format!("{name}_ADMIN_LISTEN")]);
+    names.map(|name| (name, "127.0.0.1:0".to_owned())).collect()
 }
 
 impl Stack {
     fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reference-stack"));
-        command
-            .arg("up")
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(data)
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null());
-        for service in ["AGENT_CORE", "LLM_SERVICE", "ORCHESTRATOR", "GATEWAY"] {
-            command.env(format!("{service}_LISTEN"), "127.0.0.1:0");
-            command.env(format!("{service}_ADMIN_LISTEN"), "127.0.0.1:0");
-        }
-        let mut stack =
-            Self { child: command.spawn().unwrap(), gateway: String::new(), token: String::new() };
-        for line in BufReader::new(stack.child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            if let Some(address) = line.strip_prefix("gateway listens on ") {
-                stack.gateway = address.to_owned();
-            }
-            if let Some(token) = line.strip_prefix("TOKEN=") {
-                stack.token = token.to_owned();
-                return stack;
-            }
-        }
-        panic!("it did not start");
+        command.arg("up").args(arguments).arg("--data-dir").arg(data);
+        let mut program = Program::start(command, &variables());
+        let (gateway, token) = (program.says("gateway listens on "), program.says("TOKEN="));
+        Self { program, gateway, token }
     }
 
     fn ask(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
@@ -65,15 +55,7 @@ impl Stack {
         let task: Value = self.ask(reqwest::Method::GET, &place).send().await.unwrap().json().await.unwrap();
         assert_eq!(task["status"], "succeeded", "{task}");
 
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
+        self.program.end();
     }
 }
 
@@ -91,16 +73,14 @@ async fn on_a_redis_and_a_postgresql_of_its_own_too() {
 
 #[test]
 fn what_is_wrong_with_the_settings_is_told_at_once_with_78() {
-    let output = Command::new(env!("CARGO_BIN_EXE_reference-stack"))
-        .arg("up")
-        .env("LLM_SERVICE_LISTEN", "127.0.0.1:0")
-        .env("LLM_SERVICE_ADMIN_LISTEN", "127.0.0.1:0")
-        .env("AGENT_CORE_LISTEN", "127.0.0.1:0")
-        .env("AGENT_CORE_ADMIN_LISTEN", "nowhere")
-        .env("JWT_SECRET", "short")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(78), "{said}");
+    let mut variables = variables();
+    variables.insert("AGENT_CORE_ADMIN_LISTEN".to_owned(), "nowhere".to_owned());
+    variables.insert("JWT_SECRET".to_owned(), secret("short-but-nobody's-business"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-stack"));
+    command.arg("up");
+    let mut program = Program::start(command, &variables);
+    let status = program.ended();
+    let said = program.said();
+    assert_eq!(status.code(), Some(78), "{said}");
     assert!(said.contains("AGENT_CORE_ADMIN_LISTEN") && said.contains("JWT_SECRET"), "{said}");
 }

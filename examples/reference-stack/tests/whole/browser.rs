@@ -1,0 +1,134 @@
+//! EventSource in a browser, on a page that comes from elsewhere.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::{get, post};
+use mainstay_testkit::{Fault, FaultProxy};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::stack::{Apart, Stores, Up, ask, faults};
+use crate::support::{Program, token, until};
+use crate::tools;
+
+const PAGE: &str = include_str!("../clients/events.html");
+
+/// The server of the page, and the longest report that has come.
+async fn serve_page(listener: TcpListener, source: String) -> Arc<Mutex<Value>> {
+    let longest = Arc::new(Mutex::new(json!({ "told": [], "cuts": 0, "closed": false })));
+    let reports = longest.clone();
+    let size = |report: &Value| (report["told"].as_array().unwrap().len(), report["cuts"].as_u64());
+    let take = post(async move |body: String| {
+        let report: Value = serde_json::from_str(&body).unwrap();
+        let mut longest = reports.lock().unwrap();
+        // Reports overtake each other.
+        if size(&report) >= size(&longest) {
+            *longest = report;
+        }
+    });
+    let page = PAGE.replace("SOURCE", &source);
+    let router = Router::new().route("/", get(async move || Html(page))).route("/report", take);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    longest
+}
+
+fn open(page: SocketAddr, profile: &std::path::Path) -> Program {
+    let mut command = Command::new(tools::chromium());
+    command
+        // Root has no sandbox.
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("http://{page}/"));
+    Program::start(command, [])
+}
+
+/// The number of an event within its task: `RUN.SEQUENCE`.
+fn sequence(id: &Value) -> u64 {
+    let (run, sequence) = id.as_str().unwrap().split_once('.').expect("RUN.SEQUENCE");
+    assert_eq!(run, "1");
+    sequence.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_gets_every_event_once_though_the_connection_is_cut() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let page = listener.local_addr().unwrap();
+    let origin = format!("http://{page}");
+    let mut stack = Apart::start(1, 1, &[("CORS_ORIGINS", &origin)]).await;
+    let gateway = stack.gateways[0].address;
+    faults(stack.model.admin, &json!({ "pace": "200ms" })).await;
+
+    let task = json!({ "input": "Describe the tides, the moon and the sea", "mode": "complex" });
+    let task: Value =
+        ask(Method::POST, gateway, "/api/v1/tasks").json(&task).send().await.unwrap().json().await.unwrap();
+    let place = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
+    let proxy = FaultProxy::start(gateway).unwrap();
+    let source = format!("http://{}{place}/stream?access_token={}", proxy.addr(), token("ann", "max"));
+    let report = serve_page(listener, source).await;
+    let profile = tempfile::tempdir().unwrap();
+    let browser = open(page, profile.path());
+    let look = |holds: fn(&Value) -> bool| {
+        let report = report.clone();
+        move || {
+            let holds = holds(&report.lock().unwrap());
+            async move { holds }
+        }
+    };
+
+    until("the page has some events", look(|report| report["told"].as_array().unwrap().len() > 3)).await;
+    proxy.set(Fault::CutAfter { bytes: 100 });
+    until("the page has noticed the cut", look(|report| report["cuts"].as_u64() > Some(0))).await;
+    proxy.set(Fault::None);
+    // It comes back once more after the last event, and is told that there is nothing more.
+    until("the gateway has closed it", look(|report| report["closed"] == true)).await;
+
+    let report = report.lock().unwrap().clone();
+    let told = report["told"].as_array().unwrap();
+    let sequences: Vec<u64> = told.iter().map(|event| sequence(&event["id"])).collect();
+    let expected: Vec<u64> = (1..=told.len() as u64).collect();
+    assert_eq!(sequences, expected, "every event once, in order: {report}");
+    let last = told.last().unwrap();
+    assert_eq!((&last["name"], &last["data"]["status"]), (&json!("ended"), &json!("succeeded")));
+    let text: String = told
+        .iter()
+        .filter_map(|event| event["data"]["text"].as_str().filter(|_| event["name"] == "text"))
+        .collect();
+    assert_eq!(last["data"]["answer"], text);
+    assert!(proxy.accepted() >= 2, "it has connected again");
+    drop(browser);
+    stack.gateways[0].program.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_from_elsewhere_gets_nothing_unless_it_is_allowed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let page = listener.local_addr().unwrap();
+    let mut stack = Up::start(Stores::Embedded, &[]);
+    let task: Value = ask(Method::POST, stack.gateway, "/api/v1/tasks")
+        .json(&json!({ "input": "Describe the tides" }))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let id = task["id"].as_str().unwrap();
+    let source =
+        format!("http://{}/api/v1/tasks/{id}/stream?access_token={}", stack.gateway, token("ann", "max"));
+    let report = serve_page(listener, source).await;
+    let profile = tempfile::tempdir().unwrap();
+    let browser = open(page, profile.path());
+    until("the browser has given up", || {
+        let closed = report.lock().unwrap()["closed"] == true;
+        async move { closed }
+    })
+    .await;
+    assert_eq!(report.lock().unwrap()["told"], json!([]));
+    drop(browser);
+    stack.program.end();
+}
