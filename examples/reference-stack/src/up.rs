@@ -123,7 +123,12 @@ async fn serve(variables: &mut Variables, data: &Path, own_secret: Option<&str>)
     variables.default("LLM_URL", &format!("http://{}/v1", model.address()));
 
     let own = variables.with("DATA_DIR", &data.join("orchestrator").to_string_lossy());
-    let orchestrator = orchestrator::start(orchestrator::Settings::load(&own)?).await?;
+    let mut settings = orchestrator::Settings::load(&own)?;
+    // One process, one recorder.
+    if let Some(metrics) = gateway::record_metrics() {
+        settings = settings.with_metrics(metrics);
+    }
+    let orchestrator = orchestrator::start(settings).await?;
     // Or the gateway would find it down at first, and say so for a while.
     let mut changes = orchestrator.mainstay().health().subscribe();
     let ready = async {

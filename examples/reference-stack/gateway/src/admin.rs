@@ -37,14 +37,16 @@ struct Maintenance {
     in_flight: u64,
 }
 
-/// Installs the recorder of the process, unless it has one.
-pub(crate) fn record_metrics() {
-    METRICS.get_or_init(|| {
+/// Installs the recorder of the process, unless it has one: what renders it, for the other services of the process. `None` if the recorder
+/// is somebody else's.
+pub fn record_metrics() -> Option<PrometheusHandle> {
+    let metrics = METRICS.get_or_init(|| {
         let durations = Matcher::Suffix("_duration_seconds".to_owned());
         let buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
         let builder = PrometheusBuilder::new().set_buckets_for_metric(durations, &buckets).ok()?;
         builder.install_recorder().ok()
     });
+    metrics.clone()
 }
 
 /// Tidies up: samples are kept until then, also if nobody ever asks for them.
@@ -124,6 +126,8 @@ async fn render(State(app): State<App>) -> Result<Response, Problem> {
     for breaker in app.mainstay.breakers() {
         crate::figures::publish(&breaker);
     }
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    metrics::gauge!("tokio_alive_tasks").set(tasks as f64);
     let Some(Some(handle)) = METRICS.get() else {
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The process has another recorder."));
     };

@@ -38,6 +38,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+pub use admin::record_metrics;
 pub use settings::Settings;
 
 use crate::auth::{Auth, KeyTable};
@@ -125,7 +126,7 @@ pub async fn start_until(
     settings: Settings,
     end: impl FnOnce(&HealthManager) -> std::io::Result<Shutdown>,
 ) -> Result<Running, StartError> {
-    admin::record_metrics();
+    record_metrics();
     let listener = listen(settings.listen).await?;
     let admin_listener = listen(settings.admin_listen).await?;
     let Wired { mainstay, reloader, following, auth, limiter, idempotency, orchestrators, keys } =

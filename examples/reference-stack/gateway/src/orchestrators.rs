@@ -89,18 +89,26 @@ impl Orchestrators {
         accepted.await.map_err(|status| Problem::of_status(&status))
     }
 
-    /// A task. Each of them may have it in its own spool: only when all say that there is none, there is none.
+    /// A task. Each of them may have it in its own spool: only when all say that there is none, there is none. And what one of them knows
+    /// from the database may be older than what another has: only an end is final.
     ///
     /// # Errors
     ///
     /// 404, or 503 if one that may know it cannot be asked.
     pub async fn get(&self, user: &str, id: &str) -> Result<Task, Problem> {
         let request = GetTaskRequest { id: id.to_owned(), user: user.to_owned() };
-        let found = self.ask(self.by_rendezvous(id), may_be_elsewhere, move |mut client| {
+        let call = move |mut client: Client| {
             let request = request.clone();
             async move { client.get_task(request).await }
-        });
-        found.await.map_err(|status| Problem::of_status(&status))
+        };
+        let found = self.ask(self.by_rendezvous(id), may_be_elsewhere, &call).await;
+        let task = found.map_err(|status| Problem::of_status(&status))?;
+        if has_ended(&task) {
+            return Ok(task);
+        }
+        let all = self.all.iter().map(|orchestrator| call(orchestrator.client.clone()));
+        let known = join_all(all).await.into_iter().flatten().map(tonic::Response::into_inner);
+        Ok(known.chain([task]).max_by_key(|task| (has_ended(task), task.updated_ms)).unwrap_or_default())
     }
 
     /// A user's tasks, newest first.
@@ -244,6 +252,10 @@ impl Orchestrator {
     fn is_open(&self) -> bool {
         self.breaker.state() == State::Open
     }
+}
+
+fn has_ended(task: &Task) -> bool {
+    matches!(task.status(), TaskStatus::Succeeded | TaskStatus::Failed | TaskStatus::Cancelled)
 }
 
 /// The health service of an orchestrator.

@@ -33,6 +33,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     admin.mainstay.degradation().publish();
     admin.reloader.publish();
     admin.spool.publish();
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    metrics::gauge!("tokio_alive_tasks").set(tasks as f64);
     metrics.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }

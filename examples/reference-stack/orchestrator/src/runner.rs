@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use mainstay::Verdict;
-use mainstay::health::InFlight;
-use mainstay::spool::{Fault, PushError, Refusal, Spool};
+use mainstay::health::{InFlight, Phase};
+use mainstay::spool::{Fault, PushError, Refusal, Spool, Ticket};
 use metrics::{counter, gauge, histogram};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -34,6 +34,8 @@ const RESUMED_WITHIN: Duration = Duration::from_secs(2);
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(8);
 /// How long whoever cancels a task waits for its record.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long one that is about to end waits until the database has a task's end, before it tells it.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(crate) struct Runner {
@@ -112,7 +114,7 @@ impl Runner {
         let slot = self.slots.clone().try_acquire_owned();
         let slot = slot.map_err(|_| exhausted("as many tasks run as may"))?;
         let under_way = self.executor.mainstay.health().begin_work();
-        self.push(&task).await.map_err(|error| refused(error.refusal()))?;
+        drop(self.push(&task).await.map_err(|error| refused(error.refusal()))?);
         live.put(task.clone());
         self.waiting.add(&task);
         counter!("orchestrator_tasks_accepted_total", "mode" => mode_name(&task)).increment(1);
@@ -178,7 +180,11 @@ impl Runner {
             })),
         };
         let ended = ended(&running, done, live);
-        self.keep(&ended).await?;
+        let delivered = self.keep(&ended).await?;
+        if self.executor.mainstay.health().report().phase() != Phase::Running {
+            // Soon nobody can ask here, and the others know what the database knows.
+            let _ = timeout(DELIVERED_WITHIN, delivered).await;
+        }
         counter!("orchestrator_tasks_ended_total", "mode" => mode_name(&ended), "status" => ended.status.as_str())
             .increment(1);
         histogram!("orchestrator_task_duration_seconds", "mode" => mode_name(&ended)).record(began.elapsed());
@@ -187,11 +193,11 @@ impl Runner {
     }
 
     /// Puts the last record into the spool, however long that takes; whoever halts the orchestrator ends it.
-    async fn keep(&self, ended: &Task) -> Option<()> {
+    async fn keep(&self, ended: &Task) -> Option<Ticket> {
         let mut said = String::new();
-        loop {
+        let ticket = loop {
             let refusal = match self.push(ended).await.map_err(|error| error.refusal()) {
-                Ok(()) => break,
+                Ok(ticket) => break ticket,
                 Err(Refusal::Closed) => return None,
                 Err(refusal) => refusal.to_string(),
             };
@@ -201,11 +207,11 @@ impl Runner {
                 said = refusal;
             }
             sleep(AGAIN).await;
-        }
+        };
         if !said.is_empty() {
             info!(task = %ended.id, "that a task has ended is recorded now");
         }
-        Some(())
+        Some(ticket)
     }
 
     /// Cancels a task that has not ended.
@@ -225,9 +231,9 @@ impl Runner {
         }
     }
 
-    async fn push(&self, task: &Task) -> Result<(), PushError<Record>> {
+    async fn push(&self, task: &Task) -> Result<Ticket, PushError<Record>> {
         let record = Record::Task(Box::new(task.clone()));
-        self.spool.push_with(task.id.to_string(), record).await.map(drop)
+        self.spool.push_with(task.id.to_string(), record).await
     }
 
     /// Goes on with what an earlier run accepted and did not end: first with what its spool has, then with what the database has under

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mainstay::health::Shutdown;
 use mainstay::{Following, Mainstay};
 use mainstay_health_grpc::{HealthGrpc, Serves};
-use stack_protocol::v1::orchestrator_server::OrchestratorServer;
+use stack_protocol::v1::orchestrator_server::{OrchestratorServer, SERVICE_NAME};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -109,12 +109,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let health = mainstay.health();
     let service =
         Service { runner: runner.clone(), readers: Arc::new(Semaphore::new(settings.most_readers)) };
-    let probes = HealthGrpc::new(health)
-        .service("mainstay.reference.v1.Orchestrator", Serves::Readiness)
-        .check_names(false);
+    let probes = HealthGrpc::new(health).service(SERVICE_NAME, Serves::Readiness).check_names(false);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(stack_protocol::DESCRIPTORS)
+            .with_service_name(SERVICE_NAME)
     };
     let shutdown = match settings.ends_at_signals {
         true => Shutdown::on_signals(health).map_err(StartError::Signals)?,

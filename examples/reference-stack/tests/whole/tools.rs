@@ -22,7 +22,7 @@ fn build() -> PathBuf {
     let newest = newest(&Path::new(HERE).join("../../crates")).max(newest(Path::new(HERE)));
     let is_new =
         |name: &&str| place.join(name).metadata().and_then(|it| it.modified()).is_ok_and(|at| at > newest);
-    if SERVICES.iter().all(|name| is_new(name)) {
+    if SERVICES.iter().all(is_new) {
         return place;
     }
     let mut command = Command::new(env!("CARGO"));
