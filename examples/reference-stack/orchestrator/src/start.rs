@@ -110,10 +110,13 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let service =
         Service { runner: runner.clone(), readers: Arc::new(Semaphore::new(settings.most_readers)) };
     let probes = HealthGrpc::new(health).service(SERVICE_NAME, Serves::Readiness).check_names(false);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
+    // It tells what is served here: the descriptors know the agents, too.
+    let reflection = |own_name| {
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(stack_protocol::DESCRIPTORS)
-            .with_service_name(SERVICE_NAME)
+            .register_encoded_file_descriptor_set(mainstay_health_grpc::pb::FILE_DESCRIPTOR_SET);
+        let names = [SERVICE_NAME, "grpc.health.v1.Health", own_name];
+        names.into_iter().fold(builder, |builder, name| builder.with_service_name(name))
     };
     let shutdown = match settings.ends_at_signals {
         true => Shutdown::on_signals(health).map_err(StartError::Signals)?,
@@ -135,8 +138,16 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         .http2_max_header_list_size(16 * 1024)
         .add_service(OrchestratorServer::new(service).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(probes)
-        .add_service(reflection().build_v1().map_err(|error| wiring(error.into()))?)
-        .add_service(reflection().build_v1alpha().map_err(|error| wiring(error.into()))?)
+        .add_service(
+            reflection("grpc.reflection.v1.ServerReflection")
+                .build_v1()
+                .map_err(|error| wiring(error.into()))?,
+        )
+        .add_service(
+            reflection("grpc.reflection.v1alpha.ServerReflection")
+                .build_v1alpha()
+                .map_err(|error| wiring(error.into()))?,
+        )
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.stop_accepting());
     let ending = shutdown.clone();
     let server = tokio::spawn(async move {
