@@ -275,7 +275,7 @@ async fn over_a_connection_of_its_own_a_black_hole_that_heals_is_over_within_two
     let endpoint = Endpoint::from_shared(format!("http://{}", proxy.addr())).unwrap();
     for breaker in [None, Some(patient())] {
         let check = Check::shared("agent-core", health::check_endpoint(endpoint.clone(), "worker", breaker));
-        let check = check.interval(Duration::from_millis(800)).timeout(Duration::from_millis(300));
+        let check = check.interval(Duration::from_secs(2)).timeout(Duration::from_secs(1));
         let check = check.failure_threshold(1).success_threshold(2).critical();
         let health = HealthManager::builder("orchestrator").check(check).build().unwrap();
         health.start().unwrap();
