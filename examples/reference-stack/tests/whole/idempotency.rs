@@ -17,9 +17,11 @@ const MORE: [(&str, &str); 2] = [("IDEMPOTENCY_LEASE", "2s"), ("IDEMPOTENCY_WAIT
 /// Sends until it is answered: to the next gateway if one is not there, again if it is told to come later.
 async fn insist(client: &Client, gateways: [SocketAddr; 2], number: usize, key: &str) -> Value {
     let asked = async {
-        for turn in number.. {
+        let mut turn = number;
+        loop {
             let url = format!("http://{}/v1/chat/completions", gateways[turn % 2]);
             let request = client.post(url).bearer_auth(token("ann", "max")).header("idempotency-key", key);
+            turn += 1;
             if let Ok(answer) = request.json(&question("How are the tides?")).send().await {
                 let status = answer.status().as_u16();
                 match (status, answer.json::<Value>().await) {
@@ -31,7 +33,6 @@ async fn insist(client: &Client, gateways: [SocketAddr; 2], number: usize, key: 
                 }
             }
         }
-        unreachable!()
     };
     tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time")
 }
