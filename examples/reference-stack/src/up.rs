@@ -2,13 +2,14 @@
 //! Every variable that they read is read here too; what is not set is chosen so that they find each other.
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
 use jsonwebtoken::{EncodingKey, Header};
-use mainstay::config::{EX_CONFIG, Environment, SettingErrors};
+use mainstay::config::{EX_CONFIG, Environment, Origin, SettingError, SettingErrors};
 use mainstay_testkit::{PostgresServer, RedisServer};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +34,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<u8> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 
+    let no_texts = no_texts();
+    if !no_texts.is_empty() {
+        no_texts.iter().for_each(|error| eprintln!("{error}"));
+        return Ok(EX_CONFIG);
+    }
     let mut variables = Variables::of_process();
     let data = options.data_dir.or_else(|| variables.0.get("DATA_DIR").map(PathBuf::from));
     // What was accepted is not thrown away, but with the servers in which it ended.
@@ -107,12 +113,7 @@ async fn serve(variables: &mut Variables, data: &Path, own_secret: Option<&str>)
     }
 
     // All that is wrong, before anything begins.
-    let said = variables.environment();
-    let services = SettingErrors::both(
-        SettingErrors::both(agent_core::Settings::load(&said), llm_service::Settings::load(&said)),
-        SettingErrors::both(orchestrator::Settings::load(&said), gateway::Settings::load(&said)),
-    );
-    drop(services?);
+    check(&variables.environment())?;
 
     let agents = agent_core::start(agent_core::Settings::load(&variables.environment())?).await?;
     say("agent-core", agents.address(), agents.admin_address());
@@ -120,7 +121,10 @@ async fn serve(variables: &mut Variables, data: &Path, own_secret: Option<&str>)
 
     let model = llm_service::start(llm_service::Settings::load(&variables.environment())?).await?;
     say("llm-service", model.address(), model.admin_address());
-    variables.default("LLM_URL", &format!("http://{}/v1", model.address()));
+    if !variables.0.contains_key("LLM_URL") {
+        variables.default("LLM_URL", &format!("http://{}/v1", model.address()));
+        variables.default("LLM_HEALTH_URL", &format!("http://{}/health", model.address()));
+    }
 
     let own = variables.with("DATA_DIR", &data.join("orchestrator").to_string_lossy());
     let mut settings = orchestrator::Settings::load(&own)?;
@@ -160,12 +164,31 @@ async fn serve(variables: &mut Variables, data: &Path, own_secret: Option<&str>)
     Ok(Running { gateway, orchestrator, agents, model })
 }
 
+/// Everything that is wrong with what the services are told.
+fn check(said: &Environment) -> Result<(), SettingErrors> {
+    let services = SettingErrors::both(
+        SettingErrors::both(agent_core::Settings::load(said), llm_service::Settings::load(said)),
+        SettingErrors::both(orchestrator::Settings::load(said), gateway::Settings::load(said)),
+    );
+    services.map(drop)
+}
+
+/// What the services say of variables that are no text, which [`Variables`] leaves out.
+fn no_texts() -> Vec<SettingError> {
+    let Err(errors) = check(&Environment::from_process()) else { return Vec::new() };
+    let is_no_text = |error: &&SettingError| match &error.origin {
+        Origin::Variable(name) => matches!(std::env::var(&**name), Err(VarError::NotUnicode(_))),
+        _ => false,
+    };
+    errors.iter().filter(is_no_text).cloned().collect()
+}
+
 fn say(service: &str, address: std::net::SocketAddr, admin: std::net::SocketAddr) {
     println!("{service} listens on http://{address}");
     println!("{service} admin on http://{admin}");
 }
 
-/// The variables of the process, and what is chosen where they say nothing.
+/// The variables of the process that are texts, and what is chosen where they say nothing.
 struct Variables(BTreeMap<String, String>);
 
 impl Variables {

@@ -4,6 +4,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -83,4 +85,16 @@ fn what_is_wrong_with_the_settings_is_told_at_once_with_78() {
     let said = program.said();
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(said.contains("AGENT_CORE_ADMIN_LISTEN") && said.contains("JWT_SECRET"), "{said}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_told_and_not_passed_over() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-stack"));
+    command.arg("up").envs(&variables()).env("DATABASE_URL", OsStr::from_bytes(b"postgres://\xff"));
+    // Nobody asks for this one.
+    let ended = command.env("ELSEWHERE", OsStr::from_bytes(b"\xff")).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(78), "{said}");
+    assert!(said.contains("DATABASE_URL") && said.contains("not UTF-8"), "{said}");
+    assert!(!said.contains("ELSEWHERE") && !said.contains("JWT_SECRET"), "{said}");
 }

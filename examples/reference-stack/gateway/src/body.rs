@@ -28,7 +28,14 @@ pub struct JsonBytes(
 
 /// A part of the memory for bodies; it is given back when this is dropped.
 #[derive(Debug)]
-pub struct Room(#[allow(dead_code, reason = "it is kept to be dropped")] OwnedSemaphorePermit);
+pub struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    /// How many bytes.
+    pub fn bytes(&self) -> u32 {
+        u32::try_from(self.0.num_permits()).unwrap_or(u32::MAX)
+    }
+}
 
 /// The id in a path.
 #[derive(Debug, Clone, Copy)]

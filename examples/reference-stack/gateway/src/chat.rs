@@ -2,7 +2,7 @@
 
 mod telling;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -23,6 +23,7 @@ use crate::degraded::say_of_task;
 use crate::events::{EventId, to_its_end};
 use crate::idempotency::{Fingerprint, IdempotencyKey, Turn, replayed};
 use crate::openapi::{ChatAnswer, ChatQuestion, Models, OpenAiError, Retried, StreamEvent, Thorough};
+use crate::orchestrators::Found;
 use crate::problem::{Problem, is_callers_mistake};
 use crate::trace::Trace;
 
@@ -67,7 +68,7 @@ pub async fn complete(
         include_usage,
     };
     let failed = |task| has_failed(&app, &caller.user, task);
-    match app.idempotency.begin(&caller, key.as_ref(), fingerprint, failed).await? {
+    match app.idempotency.begin(&caller, key.as_ref(), fingerprint, &room, failed).await? {
         Turn::Stored(response) => Ok(*response),
         Turn::Stream(task) => {
             // An answer may take long; others need the room.
@@ -78,7 +79,7 @@ pub async fn complete(
             let task = first.task();
             let request =
                 SubmitTaskRequest { id: task.to_string(), traceparent: trace.to_string(), ..request };
-            let submitted = app.orchestrators.submit(request).await;
+            let submitted = app.orchestrators.submit(request, &trace).await;
             drop(room);
             let answered = match submitted {
                 Ok(_) if is_streamed => chunks(&app, &caller.user, task, reply(task)).await,
@@ -117,7 +118,8 @@ async fn whole(app: &App, user: &str, task: Uuid, reply: Reply) -> Result<Respon
         }
         return Ok(say_of_task(Json(answer).into_response(), &task));
     }
-    Err(Problem::new(StatusCode::BAD_GATEWAY, "The task's events ended before the task."))
+    Err(Problem::new(StatusCode::BAD_GATEWAY, "The task's events ended before the task.")
+        .retry_after(Duration::from_secs(1)))
 }
 
 /// Tells the answer as it comes.
@@ -138,7 +140,7 @@ async fn chunks(app: &App, user: &str, task: Uuid, reply: Reply) -> Result<Respo
 /// Whether the task of an earlier response has failed, so that it may be tried again.
 async fn has_failed(app: &App, user: &str, task: Uuid) -> bool {
     let task = app.orchestrators.get(user, &task.to_string()).await;
-    task.is_ok_and(|task| task.status() == TaskStatus::Failed && !is_callers_mistake(&task))
+    task.is_ok_and(|Found { task, .. }| task.status() == TaskStatus::Failed && !is_callers_mistake(&task))
 }
 
 fn succeeded(task: &Task) -> Result<&str, Problem> {
@@ -179,7 +181,9 @@ fn submit_of(chat: &ChatRequest, caller: &Caller, headers: &HeaderMap) -> Result
 /// How the language model is to choose, if anything is said of it.
 fn sampling(chat: &ChatRequest) -> Option<Sampling> {
     let sampling = Sampling {
-        max_tokens: chat.most_tokens(),
+        // The newer name goes before the older one; no provider takes both.
+        max_tokens: chat.max_tokens.filter(|_| chat.max_completion_tokens.is_none()),
+        max_completion_tokens: chat.max_completion_tokens,
         temperature: chat.temperature,
         top_p: chat.top_p,
         stop: chat.stops().to_vec(),

@@ -1,7 +1,8 @@
-//! The orchestrators: each behind a breaker of its own. Look at `Orchestrators::ask`, the only way to them, at `by_rendezvous`, which says
-//! whom it asks first, and at `stream.rs`, which goes on with another one where a stream breaks off.
+//! The orchestrators: each behind a breaker of its own. Look at `Orchestrators::ask`, which asks one after the other, at `by_rendezvous`,
+//! which says whom first, at `together.rs`, which asks all at once, and at `stream.rs`, which goes on with another one where a stream breaks off.
 
 mod stream;
+mod together;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use mainstay::breaker::{Breaker, State, Verdict};
 use mainstay::health::CheckOutcome;
 use mainstay_grpc::{AsStatus, Codes, GrpcLayer};
@@ -20,14 +21,17 @@ use stack_protocol::v1::{
     CancelTaskRequest, GetTaskRequest, ListTasksReply, ListTasksRequest, StreamTaskRequest,
     SubmitTaskRequest, Task, TaskEvent, TaskStatus,
 };
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tower::Layer;
 
 pub use stream::TaskStream;
+use together::{A_MOMENT, ask_together};
 
 use crate::events::EventId;
 use crate::problem::{FAILED_DEPENDENCY, Problem};
+use crate::trace::Trace;
 
 /// Until a call's head is there.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -46,6 +50,15 @@ pub struct Orchestrators {
     turn: Arc<AtomicUsize>,
     /// How long a stream looks for one to go on with.
     patience: Duration,
+}
+
+/// A task as far as it is known.
+#[derive(Debug)]
+pub struct Found {
+    /// The newest that anybody told.
+    pub task: Task,
+    /// It has not ended, and one that may know more could not be asked.
+    pub may_be_older: bool,
 }
 
 #[derive(Debug)]
@@ -75,40 +88,55 @@ impl Orchestrators {
     }
 
     /// Hands a task in. The request has the task's id: whoever hands it in again asks the same orchestrator first, which knows it. One that
-    /// does not answer in time may have taken it, so no other is asked then.
+    /// does not answer in time may have taken it, so no other is asked then. Before it goes to any but the first the others are asked whether
+    /// they have it.
     ///
     /// # Errors
     ///
     /// What the last of them said.
-    pub async fn submit(&self, request: SubmitTaskRequest) -> Result<Task, Problem> {
-        let order = self.by_rendezvous(&request.id);
-        let accepted = self.ask(order, is_away, move |mut client| {
-            let request = request.clone();
-            async move { client.submit_task(request).await }
-        });
-        accepted.await.map_err(|status| Problem::of_status(&status))
+    pub async fn submit(&self, request: SubmitTaskRequest, trace: &Trace) -> Result<Task, Problem> {
+        let home = self.all.iter().map(|orchestrator| orchestrator.rank(&request.id)).max();
+        let mut refusals = Vec::new();
+        for orchestrator in self.by_rendezvous(&request.id) {
+            if Some(orchestrator.rank(&request.id)) != home
+                && let Some(task) = self.known_to_others(orchestrator, &request).await
+            {
+                return Ok(task);
+            }
+            let mut asked = tonic::Request::new(request.clone());
+            if let Some(state) = trace.state().and_then(|state| state.parse().ok()) {
+                asked.metadata_mut().insert("tracestate", state);
+            }
+            match orchestrator.client.clone().submit_task(asked).await {
+                Ok(task) => return Ok(task.into_inner()),
+                Err(status) if is_away(&status) => refusals.push(orchestrator.refused(status)),
+                Err(status) => return Err(Problem::of_status(&status)),
+            }
+        }
+        Err(Problem::of_status(&worst(refusals)))
+    }
+
+    /// What is to be handed in to this one, if another one has it already.
+    async fn known_to_others(&self, to: &Orchestrator, request: &SubmitTaskRequest) -> Option<Task> {
+        let others = self.all.iter().filter(|other| other.uri != to.uri);
+        let deadline = Some(Instant::now() + A_MOMENT);
+        let heard = ask_together(others, deadline, get_task(&request.user, &request.id)).await;
+        newest(heard.tasks)
     }
 
     /// A task. Each of them may have it in its own spool: only when all say that there is none, there is none. And what one of them knows
-    /// from the database may be older than what another has: only an end is final.
+    /// from the database may be older than what another has: only an end is final. So all are asked.
     ///
     /// # Errors
     ///
     /// 404, or 503 if one that may know it cannot be asked.
-    pub async fn get(&self, user: &str, id: &str) -> Result<Task, Problem> {
-        let request = GetTaskRequest { id: id.to_owned(), user: user.to_owned() };
-        let call = move |mut client: Client| {
-            let request = request.clone();
-            async move { client.get_task(request).await }
-        };
-        let found = self.ask(self.by_rendezvous(id), may_be_elsewhere, &call).await;
-        let task = found.map_err(|status| Problem::of_status(&status))?;
-        if has_ended(&task) {
-            return Ok(task);
+    pub async fn get(&self, user: &str, id: &str) -> Result<Found, Problem> {
+        let heard = ask_together(self.all.iter(), None, get_task(user, id)).await;
+        let is_away = heard.refusals.iter().any(|status| status.code() != Code::NotFound);
+        match newest(heard.tasks) {
+            Some(task) => Ok(Found { may_be_older: is_away && !has_ended(&task), task }),
+            None => Err(Problem::of_status(&worst(heard.refusals))),
         }
-        let all = self.all.iter().map(|orchestrator| call(orchestrator.client.clone()));
-        let known = join_all(all).await.into_iter().flatten().map(tonic::Response::into_inner);
-        Ok(known.chain([task]).max_by_key(|task| (has_ended(task), task.updated_ms)).unwrap_or_default())
     }
 
     /// A user's tasks, newest first.
@@ -131,22 +159,12 @@ impl Orchestrators {
     /// As for [`get`](Self::get).
     pub async fn cancel(&self, user: &str, id: &str) -> Result<Task, Problem> {
         let request = CancelTaskRequest { id: id.to_owned(), user: user.to_owned() };
-        let answers = join_all(self.all.iter().map(|orchestrator| {
-            let (mut client, request) = (orchestrator.client.clone(), request.clone());
-            async move { client.cancel_task(request).await.map(tonic::Response::into_inner) }
-        }));
-        let (mut tasks, mut refusals) = (Vec::new(), Vec::new());
-        for answer in answers.await {
-            match answer {
-                Ok(task) => tasks.push(task),
-                Err(status) => refusals.push(status),
-            }
-        }
-        // The one that ran it knows best: its record is the newest.
-        let newest = tasks
-            .into_iter()
-            .max_by_key(|task| (task.status == i32::from(TaskStatus::Cancelled), task.updated_ms));
-        newest.ok_or_else(|| Problem::of_status(&worst(refusals)))
+        let call = move |mut client: Client| {
+            let request = request.clone();
+            async move { client.cancel_task(request).await }
+        };
+        let heard = ask_together(self.all.iter(), None, call).await;
+        newest(heard.tasks).ok_or_else(|| Problem::of_status(&worst(heard.refusals)))
     }
 
     /// A task's events from the one after `after` on.
@@ -183,8 +201,7 @@ impl Orchestrators {
             match call(orchestrator.client.clone()).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) if goes_on(&status) => {
-                    tracing::debug!(breaker = %orchestrator.breaker.name(), code = ?status.code(), "asking the next");
-                    refusals.push(status);
+                    refusals.push(orchestrator.refused(status));
                 }
                 Err(status) => return Err(status),
             }
@@ -193,14 +210,11 @@ impl Orchestrators {
     }
 
     /// In an order that is the task's own (rendezvous hashing) and the same for all gateways, so that a task that is handed in twice at
-    /// once meets itself. Those whose breakers are open come last.
+    /// once meets itself. Those whose breakers are not closed come last: whether they are back the health check finds out.
     fn by_rendezvous(&self, task: &str) -> Vec<&Orchestrator> {
         let mut order: Vec<_> = self.all.iter().collect();
         order.sort_by_cached_key(|orchestrator| {
-            let mut hash = Sha256::new();
-            hash.update(task);
-            hash.update(&orchestrator.uri);
-            (orchestrator.is_open(), Reverse(hash.finalize()))
+            (orchestrator.is_in_doubt(), Reverse(orchestrator.rank(task)))
         });
         order
     }
@@ -210,7 +224,7 @@ impl Orchestrators {
         let mut order: Vec<_> = self.all.iter().collect();
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % order.len().max(1);
         order.rotate_left(first);
-        order.sort_by_key(|orchestrator| orchestrator.is_open());
+        order.sort_by_key(|orchestrator| orchestrator.is_in_doubt());
         order
     }
 
@@ -249,9 +263,36 @@ impl Orchestrator {
         Ok(Self { uri, client, health, breaker })
     }
 
-    fn is_open(&self) -> bool {
-        self.breaker.state() == State::Open
+    fn is_in_doubt(&self) -> bool {
+        self.breaker.state() != State::Closed
     }
+
+    /// How much a task is this one's own.
+    fn rank(&self, task: &str) -> [u8; 32] {
+        Sha256::new().chain_update(task).chain_update(&self.uri).finalize().into()
+    }
+
+    /// What it said, for whoever asks the next.
+    fn refused(&self, status: Status) -> Status {
+        tracing::debug!(breaker = %self.breaker.name(), code = ?status.code(), "asking the next");
+        status
+    }
+}
+
+fn get_task(
+    user: &str,
+    id: &str,
+) -> impl Fn(Client) -> BoxFuture<'static, Result<tonic::Response<Task>, Status>> + use<> {
+    let request = GetTaskRequest { id: id.to_owned(), user: user.to_owned() };
+    move |mut client| {
+        let request = request.clone();
+        Box::pin(async move { client.get_task(request).await })
+    }
+}
+
+/// Who runs it knows best: its record is the newest; but an end is an end.
+fn newest(tasks: Vec<Task>) -> Option<Task> {
+    tasks.into_iter().max_by_key(|task| (has_ended(task), task.updated_ms))
 }
 
 fn has_ended(task: &Task) -> bool {

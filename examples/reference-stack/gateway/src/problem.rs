@@ -19,6 +19,9 @@ use utoipa::ToSchema;
 /// What an orchestrator says of an answer that it could not give because of another.
 pub const FAILED_DEPENDENCY: &str = "failed-dependency";
 
+/// What a failed task needed has likely not recovered before.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+
 /// A refusal.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -111,14 +114,14 @@ impl Problem {
         problem.code("service_unavailable")
     }
 
-    /// Why a task failed: 400 if the language model refused the request itself, else 502.
+    /// Why a task failed: 400 if the language model refused the request itself, else 502, and another try is another task.
     pub fn of_failed_task(task: &v1::Task) -> Self {
         let why = short(&task.error);
         match is_callers_mistake(task) {
             true => Self::bad_request(format!("The language model refuses the request: {why}")),
             false => {
                 let problem = Self::new(StatusCode::BAD_GATEWAY, format!("The task failed: {why}"));
-                Self { failed_task: true, ..problem }
+                Self { failed_task: true, ..problem.retry_after(AFTER_A_FAILURE) }
             }
         }
     }
@@ -160,6 +163,9 @@ impl Problem {
         match status.code() {
             Code::InvalidArgument => Self::bad_request(short(status.message())),
             Code::NotFound => Self::not_found("There is no such task."),
+            Code::OutOfRange => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large for a task.")
+            }
             Code::FailedPrecondition => {
                 let detail = "The task runs where it cannot be reached, or not yet. Please try again later.";
                 Self::unavailable(detail, wait)
@@ -178,7 +184,7 @@ impl Problem {
             Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Aborted => {
                 Self::unavailable("The task's service cannot be reached. Please try again later.", wait)
             }
-            _ => Self::new(StatusCode::BAD_GATEWAY, "The task's service failed."),
+            _ => Self::new(StatusCode::BAD_GATEWAY, "The task's service failed.").retry_after(wait),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::limit::Limits;
 /// So many a semaphore has places for on every machine.
 const MOST_BODY_MEMORY: usize = u32::MAX as usize >> 3;
 
+/// The largest message that an orchestrator reads.
+const MOST_BODY: usize = 2 * 1024 * 1024;
+
 /// Everything that is set.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -43,9 +46,10 @@ pub struct Settings {
     pub models: Vec<String>,
     /// How long things may take.
     pub times: Times,
-    /// `BODY_LIMIT`: bytes of a request's body. Default: 1 MiB.
+    /// `BODY_LIMIT`: bytes of a request's body, at most 2 MiB: orchestrators read no more. Default: 1 MiB.
     pub body_limit: usize,
-    /// `BODY_MEMORY`: bytes of all bodies whose requests have not been handed on; beyond that others wait. Default: 64 MiB.
+    /// `BODY_MEMORY`: bytes of all bodies whose requests have not been handed on; beyond that others wait. At most half of it is for those
+    /// that wait for another with the same idempotency key. Default: 64 MiB.
     pub body_memory: usize,
     /// `CORS_ORIGINS`: whose pages may ask, as `https://app.example`, with commas between. Default: nobody's.
     pub cors_origins: Vec<HeaderValue>,
@@ -174,6 +178,9 @@ impl Settings {
         let body_memory = at_least_one(variables, "BODY_MEMORY", 64 * 1024 * 1024);
         if body_memory > MOST_BODY_MEMORY {
             variables.refuse("BODY_MEMORY", "at most 536,870,911 bytes");
+        }
+        if body_limit > MOST_BODY {
+            variables.refuse("BODY_LIMIT", "at most 2,097,152 bytes");
         }
         if body_limit > body_memory {
             variables.refuse("BODY_LIMIT", "at most as many bytes as BODY_MEMORY");

@@ -13,10 +13,11 @@ use crate::App;
 use crate::auth::Caller;
 use crate::body::{Asked, JsonBytes, TaskId, is_name, session};
 use crate::chat::known_model;
-use crate::degraded::say_of_task;
+use crate::degraded::{self, say_of_task};
 use crate::events::{self, EventId};
 use crate::idempotency::{Fingerprint, IdempotencyKey, Turn};
 use crate::openapi::{Resumed, Retried, StreamEvent};
+use crate::orchestrators::Found;
 use crate::problem::{Problem, ProblemBody};
 use crate::trace::Trace;
 use crate::view::{Mode, Status, Task, TaskList};
@@ -129,14 +130,14 @@ pub async fn submit(
     drop(bytes);
     // The response is that the task was accepted, whatever becomes of it.
     let has_failed = |_| std::future::ready(false);
-    match app.idempotency.begin(&caller, key.as_ref(), fingerprint, has_failed).await? {
+    match app.idempotency.begin(&caller, key.as_ref(), fingerprint, &room, has_failed).await? {
         Turn::Stored(response) => Ok(*response),
         // Not from this route.
         Turn::Stream(_) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The key is another route's.")),
         Turn::First(first) => {
             let request =
                 SubmitTaskRequest { id: first.task().to_string(), traceparent: trace.to_string(), ..request };
-            let response = match app.orchestrators.submit(request).await {
+            let response = match app.orchestrators.submit(request, &trace).await {
                 Ok(task) => accepted(&task),
                 Err(problem) => problem.into_response(),
             };
@@ -174,7 +175,7 @@ pub async fn list(
     get, path = "/api/v1/tasks/{id}", tag = "tasks",
     params(("id" = uuid::Uuid, Path, description = "The task's id")),
     responses(
-        (status = 200, description = "The task", body = Task),
+        (status = 200, description = "The task. With `Degraded-Reason: may_be_older` it goes on, and one that may know more of it could not be asked", body = Task),
         (status = 404, description = "There is no such task", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -183,8 +184,12 @@ pub async fn get(
     Extension(caller): Extension<Caller>,
     TaskId(id): TaskId,
 ) -> Result<Response, Problem> {
-    let task = app.orchestrators.get(&caller.user, &id.to_string()).await?;
-    Ok(say_of_task(Json(Task::from(task.clone())).into_response(), &task))
+    let Found { task, may_be_older } = app.orchestrators.get(&caller.user, &id.to_string()).await?;
+    let mut response = say_of_task(Json(Task::from(task.clone())).into_response(), &task);
+    if may_be_older {
+        degraded::say(&mut response, "minor", "may_be_older");
+    }
+    Ok(response)
 }
 
 /// Cancels a task that has not ended; one that has stays as it is.
@@ -231,7 +236,8 @@ pub async fn stream(
     let mut stream = app.orchestrators.stream(&caller.user, &id, after).await?;
     // A browser connects again when a stream has ended; 204 tells it not to.
     let mut first = None;
-    if after.sequence > 0 && Status::from(app.orchestrators.get(&caller.user, &id).await?.status()).is_last()
+    if after.sequence > 0
+        && Status::from(app.orchestrators.get(&caller.user, &id).await?.task.status()).is_last()
     {
         first = stream.next().await;
         if first.is_none() {

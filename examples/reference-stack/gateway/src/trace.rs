@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -18,12 +19,16 @@ use uuid::Uuid;
 
 use crate::App;
 
+/// The longest `tracestate` that is passed on.
+const LONGEST_STATE: usize = 512;
+
 /// Where a request stands in its trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     trace: u128,
     span: u64,
     sampled: bool,
+    state: Option<Arc<str>>,
 }
 
 impl Trace {
@@ -32,8 +37,15 @@ impl Trace {
         let mut values = headers.get_all("traceparent").iter();
         let parent = values.next().filter(|_| values.next().is_none());
         let parent = parent.and_then(|parent| parse(parent.to_str().ok()?));
+        // What is said of no trace, or of another one, is dropped.
+        let state = parent.and_then(|_| state(headers));
         let (trace, sampled) = parent.unwrap_or_else(|| (Uuid::new_v4().as_u128(), true));
-        Self { trace, span: span(), sampled }
+        Self { trace, span: span(), sampled, state }
+    }
+
+    /// What others say of it: `tracestate`, which is passed on as it is.
+    pub fn state(&self) -> Option<&str> {
+        self.state.as_deref()
     }
 }
 
@@ -46,7 +58,7 @@ impl fmt::Display for Trace {
 /// Around every request: its trace, its line in the log, its count, and that the end of the process waits for it.
 pub async fn follow(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let trace = Trace::of(request.headers());
-    request.extensions_mut().insert(trace);
+    request.extensions_mut().insert(trace.clone());
     let work = app.mainstay.health().begin_work();
     let method = known(request.method());
     // Never the path itself: it is the caller's, and may hold a token in its query.
@@ -133,6 +145,13 @@ fn parse(text: &str) -> Option<(u128, bool)> {
     let trace = u128::from_str_radix(trace, 16).ok().filter(|trace| *trace != 0)?;
     u64::from_str_radix(span, 16).ok().filter(|span| *span != 0)?;
     Some((trace, u8::from_str_radix(flags, 16).ok()? & 1 == 1))
+}
+
+/// All of it, or nothing.
+fn state(headers: &HeaderMap) -> Option<Arc<str>> {
+    let values = headers.get_all("tracestate").iter().map(HeaderValue::to_str);
+    let state = values.collect::<Result<Vec<_>, _>>().ok()?.join(",");
+    (1..=LONGEST_STATE).contains(&state.len()).then(|| state.into())
 }
 
 /// Never zero: a version 4 UUID has fixed bits that are set.

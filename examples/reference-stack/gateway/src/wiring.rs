@@ -61,7 +61,7 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wired, StartError> {
     };
     let limiter = Limiter::new(settings.limits.clone(), redis.clone().map(RedisLimiter::new));
     let policy = settings.idempotency_when_redis_is_down;
-    let idempotency = Idempotency::new(store, policy, &settings.times);
+    let idempotency = Idempotency::new(store, policy, &settings.times, settings.body_memory);
 
     let keys = key_table(settings, breaker(&mainstay, "database")?)?;
     let api_keys = ApiKeys::new(settings.api_keys.clone(), keys.clone(), clock);

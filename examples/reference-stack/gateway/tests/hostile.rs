@@ -233,6 +233,77 @@ async fn bodies_whose_requests_are_not_handed_on_yet_have_so_much_memory_and_no_
     assert_eq!(gateway.post("/api/v1/tasks", &large).send().await.unwrap().status(), 202);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_for_another_leave_memory_to_those_that_need_not() {
+    let memory = [("BODY_LIMIT", "1000"), ("BODY_MEMORY", "4000"), ("IDEMPOTENCY_WAIT", "60s")];
+    let (orchestrator, gateway) = one_with(&memory).await;
+    orchestrator.hold();
+    let body = question(&"x".repeat(900));
+    let ask = || gateway.post("/v1/chat/completions", &body).header("idempotency-key", "key-1").send();
+    let first = tokio::spawn(ask());
+    until("the first one runs", || async { orchestrator.world.ran() == 1 }).await;
+    let others: Vec<_> = (0..10).map(|_| tokio::spawn(ask())).collect();
+    let refused = || others.iter().filter(|other| other.is_finished()).count();
+    until("those that find no room are refused", || async { refused() == 8 }).await;
+    gateway.task(&"x".repeat(900)).await;
+    orchestrator.go_on();
+    let mut statuses = vec![first.await.unwrap().unwrap().status().as_u16()];
+    for other in others {
+        statuses.push(other.await.unwrap().unwrap().status().as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200; 3].as_slice(), &[409; 8]].concat());
+}
+
+#[tokio::test]
+async fn what_an_orchestrator_would_not_read_is_too_large() {
+    let (orchestrator, gateway) = one().await;
+    orchestrator.refuse((tonic::Code::OutOfRange, "decoded message length too large"));
+    let response = gateway.post("/api/v1/tasks", &json!({ "input": "x" })).send().await.unwrap();
+    assert_eq!(response.status(), 413);
+    let settings = |limit: &str| {
+        let variables = support::variables(&[orchestrator.url()], &[("BODY_LIMIT", limit)]);
+        gateway::Settings::load(&mainstay::config::Environment::from_iter(variables))
+    };
+    assert!(settings("2097152").is_ok());
+    assert!(settings("2097153").unwrap_err().to_string().contains("BODY_LIMIT"));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_most_wait_until_another_one_is_closed() {
+    let (_orchestrator, gateway) = one_with(&[("MAX_CONNECTIONS", "2")]).await;
+    let ask = async |stream: &mut TcpStream| {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    };
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+        ask(&mut stream).await;
+        assert_eq!(answer(&mut stream).await, "HTTP/1.1 200 OK");
+        kept.push(stream);
+    }
+    let mut third = TcpStream::connect(gateway.addr).await.unwrap();
+    ask(&mut third).await;
+    let early = tokio::time::timeout(Duration::from_millis(500), third.readable()).await;
+    assert!(early.is_err(), "there is no place for it yet");
+    kept.pop();
+    assert_eq!(answer(&mut third).await, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_for_an_answer() {
+    let (orchestrator, gateway) = one_with(&[("REQUEST_TIMEOUT", "300ms")]).await;
+    orchestrator.hold();
+    let response = gateway.post("/v1/chat/completions", &question("x")).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (504, "1"));
+    assert_eq!(json_of(response).await["error"]["type"], "server_error", "OpenAI's shape");
+    orchestrator.world.stall(true);
+    let response = gateway.post("/api/v1/tasks", &json!({ "input": "x" })).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (504, "1"));
+    assert_eq!(header(&response, "content-type"), "application/problem+json");
+    orchestrator.world.stall(false);
+}
+
 #[tokio::test]
 async fn slow_heads_are_cut_off() {
     let (_orchestrator, gateway) = one_with(&[("HEADER_TIMEOUT", "300ms")]).await;

@@ -275,3 +275,67 @@ async fn a_caller_who_hangs_up_holds_up_nobody() {
     assert_eq!(answer.status(), 200);
     assert_eq!(orchestrator.world.ran(), 1);
 }
+
+/// A key whose first task has failed, and whose next one waits.
+async fn failed_once(orchestrator: &FakeOrchestrator, gateway: &TestGateway) -> String {
+    orchestrator.world.fail_tasks();
+    let first = post(gateway, "/v1/chat/completions", "key-1", &question("hello")).await;
+    assert_eq!(first.status(), 502);
+    orchestrator.world.succeed_again();
+    header(&first, "x-task-id").to_owned()
+}
+
+#[tokio::test]
+async fn another_try_that_comes_to_nothing_does_not_make_the_next_one_the_first_again() {
+    let redis = RedisServer::start().unwrap();
+    for url in [String::new(), redis.url()] {
+        let orchestrator = FakeOrchestrator::start().await;
+        let with = [("REDIS_URL", url.as_str()), ("IDEMPOTENCY_LEASE", "1h"), ("IDEMPOTENCY_WAIT", "60s")];
+        let gateway = gateway(&[orchestrator.url()], &with).await;
+        let task = failed_once(&orchestrator, &gateway).await;
+        let body = question("hello");
+
+        orchestrator.refuse((tonic::Code::Unavailable, "away"));
+        assert_eq!(post(&gateway, "/v1/chat/completions", "key-1", &body).await.status(), 503);
+        orchestrator.refuse(None);
+
+        orchestrator.hold();
+        let hung_up = post(&gateway, "/v1/chat/completions", "key-1", &body);
+        let until_it_runs = until("the second task runs", || async { orchestrator.world.ran() == 2 });
+        tokio::select! {
+            answer = hung_up => panic!("{}", answer.status()),
+            () = until_it_runs => {}
+        }
+        orchestrator.go_on();
+        let answer = post(&gateway, "/v1/chat/completions", "key-1", &body).await;
+        assert_eq!(answer.status(), 200);
+        assert_ne!(header(&answer, "x-task-id"), task);
+        assert_eq!(orchestrator.world.ran(), 2, "the second try went on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_gateway_of_another_try_is_killed_that_try_goes_on() {
+    let redis = RedisServer::start().unwrap();
+    let orchestrator = FakeOrchestrator::start().await;
+    let url = redis.url();
+    let with = [("REDIS_URL", url.as_str()), ("IDEMPOTENCY_WAIT", "60s"), ("IDEMPOTENCY_LEASE", "10s")];
+    let here = gateway(&[orchestrator.url()], &with).await;
+    let task = failed_once(&orchestrator, &here).await;
+    orchestrator.hold();
+    let mut there = GatewayProcess::start(&[orchestrator.url()], &with);
+    let asked = client()
+        .post(format!("{}/v1/chat/completions", there.url))
+        .bearer_auth(token("ann"))
+        .header("idempotency-key", "key-1")
+        .json(&question("hello"));
+    let lost = tokio::spawn(asked.send());
+    until("the second task runs", || async { orchestrator.world.ran() == 2 }).await;
+    there.kill();
+    assert!(lost.await.unwrap().is_err());
+    orchestrator.go_on();
+    let answer = post(&here, "/v1/chat/completions", "key-1", &question("hello")).await;
+    assert_eq!(answer.status(), 200);
+    assert_ne!(header(&answer, "x-task-id"), task);
+    assert_eq!(orchestrator.world.ran(), 2);
+}

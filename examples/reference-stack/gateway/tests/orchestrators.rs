@@ -14,7 +14,7 @@ use mainstay::breaker::State;
 use serde_json::json;
 use stack_openai::sse::{ChunkDecoder, Streamed};
 use support::orchestrator::{FakeOrchestrator, World};
-use support::{TestGateway, gateway, header, json_of, question, until};
+use support::{TestGateway, gateway, header, json_of, question, token, until};
 use tonic::Code;
 
 /// In good order, but for a reason that is not its own.
@@ -149,6 +149,7 @@ async fn who_does_not_answer_in_time_is_passed_over_where_that_is_harmless() {
     one.refuse((Code::DeadlineExceeded, "no answer in time"));
     let path = format!("/api/v1/tasks/{}", there[0]);
     assert_eq!(gateway.get(&path).send().await.unwrap().status(), 200, "a question");
+    until("the other one was asked too", || async { one.refused() > 0 }).await;
     let before = (one.refused(), two.world.submits());
     let mut accepted = 0;
     while one.refused() == before.0 {
@@ -159,6 +160,109 @@ async fn who_does_not_answer_in_time_is_passed_over_where_that_is_harmless() {
         }
     }
     assert_eq!(two.world.submits(), before.1 + accepted, "no task was handed in to both");
+}
+
+#[tokio::test]
+async fn the_newest_of_what_they_know_is_told() {
+    let (one, two, gateway) = two().await;
+    let id = gateway.task("hello").await;
+    let (has_it, other) = if one.world.ran() == 1 { (&one, &two) } else { (&two, &one) };
+    // The other one has it from the database, as it was.
+    other.world.submit(has_it.world.last_request());
+    for (goes, status) in [(false, "queued"), (true, "succeeded")] {
+        other.hold();
+        if goes {
+            has_it.go_on()
+        } else {
+            has_it.hold()
+        }
+        for _ in 0..5 {
+            let task = json_of(gateway.get(&format!("/api/v1/tasks/{id}")).send().await.unwrap()).await;
+            assert_eq!(task["status"], status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_hangs_holds_up_nobody_who_has_an_answer() {
+    let (one, two, gateway) = two().await;
+    two.hold();
+    let mut id = String::new();
+    while two.world.ran() == 0 {
+        id = gateway.task("hello").await;
+    }
+    let path = format!("/api/v1/tasks/{id}");
+    let found = gateway.get(&path).send().await.unwrap();
+    assert_eq!((found.status().as_u16(), header(&found, "degraded-reason")), (200, ""));
+    one.hang();
+    let found = gateway.get(&path).send().await.unwrap();
+    assert_eq!(found.status(), 200);
+    assert!(one.hanging() > 0, "it was not waited for");
+    assert_eq!((header(&found, "degraded"), header(&found, "degraded-reason")), ("minor", "may_be_older"));
+    assert_eq!(json_of(found).await["status"], "queued");
+
+    let cancelled = gateway.client.delete(gateway.url(&path)).bearer_auth(token("ann")).send().await.unwrap();
+    assert_eq!(cancelled.status(), 200);
+    assert!(one.hanging() > 1, "neither it nor the question was waited for");
+    assert_eq!(json_of(cancelled).await["status"], "cancelled");
+    let ended = gateway.get(&path).send().await.unwrap();
+    assert_eq!(header(&ended, "degraded-reason"), "", "an end is final");
+
+    let opens = || async { breaker_of_the_first(&gateway) != State::Closed };
+    until("its breaker learns of it", || async {
+        gateway.get(&path).send().await.unwrap();
+        opens().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_may_be_back_gets_no_tasks_before_it_is_known_to_be() {
+    let (one, two) = (FakeOrchestrator::start().await, FakeOrchestrator::start().await);
+    let seldom = [("MAINSTAY__HEALTH__CHECKS__ORCHESTRATOR__INTERVAL", "1h")];
+    let gateway = gateway(&[one.url(), two.url()], &seldom).await;
+    one.refuse((Code::Unavailable, "it fails itself"));
+    let tries = || async {
+        assert_eq!(gateway.get("/api/v1/tasks").send().await.unwrap().status(), 200);
+        breaker_of_the_first(&gateway) == State::Open
+    };
+    until("its breaker opens", tries).await;
+    // Nothing that tells whether it is back.
+    one.refuse_saying(Code::ResourceExhausted, &[]);
+    let half_opens = || async {
+        let path = format!("/api/v1/tasks/{}", uuid::Uuid::nil());
+        assert_eq!(gateway.get(&path).send().await.unwrap().status(), 503);
+        breaker_of_the_first(&gateway) == State::HalfOpen
+    };
+    until("it is half open", half_opens).await;
+    let before = one.offered();
+    for _ in 0..20 {
+        gateway.task("hello").await;
+    }
+    assert_eq!(breaker_of_the_first(&gateway), State::HalfOpen);
+    assert_eq!(one.offered(), before);
+}
+
+#[tokio::test]
+async fn a_task_that_one_has_already_is_handed_in_to_no_other() {
+    let (one, two) = (FakeOrchestrator::start().await, FakeOrchestrator::start().await);
+    // Nobody remembers the keys: there is no Redis.
+    let with = [("REDIS_URL", "redis://127.0.0.1:1/"), ("IDEMPOTENCY_WHEN_REDIS_IS_DOWN", "allow")];
+    let gateway = gateway(&[one.url(), two.url()], &with).await;
+    let submit = async |key: usize| {
+        let asked = gateway.post("/api/v1/tasks", &json!({ "input": "x" }));
+        let answer = asked.header("idempotency-key", format!("key-{key}")).send().await.unwrap();
+        (answer.status().as_u16(), header(&answer, "x-task-id").to_owned())
+    };
+    let (mut key, mut task) = (0, (0, String::new()));
+    while one.world.ran() == 0 {
+        key += 1;
+        task = submit(key).await;
+    }
+    one.fill();
+    let ran = two.world.ran();
+    assert_eq!(submit(key).await, (202, task.1));
+    assert_eq!(two.world.ran(), ran, "it runs once");
 }
 
 #[tokio::test]

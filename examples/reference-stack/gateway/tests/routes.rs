@@ -68,13 +68,16 @@ async fn how_the_model_is_to_choose_is_passed_on() {
     assert_eq!(gateway.post("/v1/chat/completions", &body).send().await.unwrap().status(), 200);
     let request = orchestrator.world.last_request();
     assert_eq!((request.model.as_str(), request.sampling), ("m", None), "nothing was said");
-    let said =
-        json!({ "max_tokens": 9, "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "stop": "." });
+    let said = json!({ "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "stop": "." });
     body.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
     assert_eq!(gateway.post("/v1/chat/completions", &body).send().await.unwrap().status(), 200);
     let sampling = orchestrator.world.last_request().sampling.unwrap();
-    assert_eq!((sampling.max_tokens, sampling.temperature, sampling.top_p), (Some(7), Some(0.5), Some(0.9)));
-    assert_eq!(sampling.stop, ["."]);
+    assert_eq!((sampling.max_tokens, sampling.temperature, sampling.top_p), (Some(9), Some(0.5), Some(0.9)));
+    assert_eq!((sampling.max_completion_tokens, sampling.stop.as_slice()), (None, &[".".to_owned()][..]));
+    body["max_completion_tokens"] = json!(7);
+    assert_eq!(gateway.post("/v1/chat/completions", &body).send().await.unwrap().status(), 200);
+    let sampling = orchestrator.world.last_request().sampling.unwrap();
+    assert_eq!((sampling.max_tokens, sampling.max_completion_tokens), (None, Some(7)), "by its newer name");
 }
 
 #[tokio::test]
@@ -244,6 +247,23 @@ async fn the_trace_goes_on_to_the_orchestrator_and_back() {
     let told = header(&response, "traceparent");
     assert!(told.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && told != parent);
     assert_eq!(orchestrator.world.last_request().traceparent, told);
+    assert_eq!(orchestrator.world.trace_state(), None);
+}
+
+#[tokio::test]
+async fn what_others_say_of_the_trace_goes_on_with_it_and_not_without() {
+    let (orchestrator, gateway) = one().await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (parent, told) in [(parent, Some("congo=t61rcWkgMzE,rojo=1")), ("nonsense", None)] {
+        let asked = gateway.post("/api/v1/tasks", &json!({ "input": "hello" })).header("traceparent", parent);
+        let asked = asked.header("tracestate", "congo=t61rcWkgMzE").header("tracestate", "rojo=1");
+        assert_eq!(asked.send().await.unwrap().status(), 202);
+        assert_eq!(orchestrator.world.trace_state().as_deref(), told, "{parent}");
+    }
+    let asked = gateway.post("/api/v1/tasks", &json!({ "input": "hello" })).header("traceparent", parent);
+    let long = asked.header("tracestate", format!("congo={}", "x".repeat(1000)));
+    assert_eq!(long.send().await.unwrap().status(), 202);
+    assert_eq!(orchestrator.world.trace_state(), None, "too long");
 }
 
 #[tokio::test]
@@ -269,10 +289,13 @@ async fn a_failed_task_is_openais_error() {
     let (orchestrator, gateway) = one().await;
     orchestrator.world.fail_tasks();
     let response = gateway.post("/v1/chat/completions", &question("hello")).send().await.unwrap();
-    assert_eq!(response.status(), 502);
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (502, "5"));
     let error = json_of(response).await;
     assert_eq!(error["error"]["type"], "server_error");
     assert_eq!(error["error"]["message"], "The task failed: the model said no");
+    orchestrator.refuse((Code::Internal, "it fails"));
+    let response = gateway.post("/api/v1/tasks", &json!({ "input": "hello" })).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (502, "1"));
 }
 
 #[tokio::test]

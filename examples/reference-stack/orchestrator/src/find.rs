@@ -29,10 +29,13 @@ impl Runner {
         }
         match (here, self.store.get(id).await) {
             (Some(known), Ok(Some(stored))) => own(Task::newer(known, stored), user),
-            (Some(task), _) | (None, Ok(Some(task))) => own(task, user),
-            (None, Ok(None)) => match self.given_up(id).await? {
-                Some(task) => own(task, user),
-                None => Err(not_found()),
+            (Some(task), _) => own(task, user),
+            (None, Ok(Some(stored))) if stored.has_ended() => own(stored, user),
+            // How it ended may be what the database refused.
+            (None, Ok(stored)) => match (self.given_up(id).await?, stored) {
+                (Some(given_up), Some(stored)) => own(Task::newer(given_up, stored), user),
+                (Some(task), None) | (None, Some(task)) => own(task, user),
+                (None, None) => Err(not_found()),
             },
             (None, Err(why)) => {
                 Err(down("database", "the database cannot be asked for the task", why.retry_after))

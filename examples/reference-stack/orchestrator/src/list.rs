@@ -60,9 +60,8 @@ async fn merged(
 
     // Below the last one of either, if there may be more of it, something may be missing.
     let last_here = here.get(most.saturating_sub(1)).copied();
-    let last_stored = stored.get(most.saturating_sub(1)).map(place);
-    let floor = last_here.max(last_stored);
-    for stored in stored {
+    let floor = last_here.max(stored.last);
+    for stored in stored.tasks {
         let newest = match tasks.remove(&stored.id) {
             Some(known) => Task::newer(known, stored),
             None => stored,

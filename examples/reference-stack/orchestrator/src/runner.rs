@@ -12,7 +12,7 @@ use mainstay::health::{InFlight, Phase};
 use mainstay::spool::{Fault, PushError, Refusal, Spool, Ticket};
 use metrics::{counter, gauge, histogram};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status as Refused};
@@ -28,8 +28,11 @@ use crate::waiting::Waiting;
 
 /// How long to wait before a record is offered to the spool again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How long a start waits for the database's unfinished tasks.
+/// How long a start waits until the database says of what the spool has not ended whether it has ended elsewhere; then for what it has
+/// not ended itself; and how long it waits before it asks again.
+const CHECKED_WITHIN: Duration = Duration::from_secs(5);
 const RESUMED_WITHIN: Duration = Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long whoever hands a task in waits for the disk; it may be accepted later all the same.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(8);
 /// How long whoever cancels a task waits for its record.
@@ -72,7 +75,8 @@ impl Runner {
         });
         match timeout(ACCEPTED_WITHIN, accepting).await {
             Ok(accepted) => accepted.unwrap_or_else(|_| Err(Refused::internal("the task was not accepted"))),
-            Err(_) => Err(down("spool", "the task is not stored yet", None)),
+            // Neither a refusal nor a yes: it may be accepted here yet, so that nobody else should be asked.
+            Err(_) => Err(Refused::deadline_exceeded("the task is not stored yet")),
         }
     }
 
@@ -239,9 +243,15 @@ impl Runner {
     /// Goes on with what an earlier run accepted and did not end: first with what its spool has, then with what the database has under
     /// this name; later, if it cannot be asked now.
     pub(crate) async fn resume(&self) -> Result<(), Fault> {
-        let before = now_ms();
+        let (before, until) = (now_ms(), Instant::now() + CHECKED_WITHIN);
         for task in crate::resume::unfinished(&self.spool, &self.waiting).await? {
-            self.go_on(task);
+            // It may have been handed in to another one, and ended there.
+            let unchecked = match timeout_at(until.into(), self.stored(task.id)).await {
+                Ok(Some(stored)) if stored.has_ended() => continue,
+                Ok(None) => task.unchecked,
+                Ok(Some(_)) | Err(_) => true,
+            };
+            self.go_on(Task { unchecked, ..task });
         }
         if timeout(RESUMED_WITHIN, self.resume_from_store(before)).await.is_ok() {
             return Ok(());
@@ -258,19 +268,44 @@ impl Runner {
     }
 
     async fn resume_from_store(&self, before: i64) {
-        let unfinished = loop {
+        let mut left = loop {
             match self.store.unfinished(&self.id, before).await {
                 Ok(unfinished) => break unfinished,
-                Err(down) => sleep(down.retry_after.map_or(AGAIN, |after| after.min(AGAIN))).await,
+                Err(_) => sleep(ASK_AGAIN).await,
             }
         };
-        for task in unfinished {
-            // It may have gone on from the spool, and ended, meanwhile.
-            let known = self.live.get(task.id).is_some() || !matches!(self.in_spool(task.id).await, Ok(None));
-            if known || !matches!(self.store.get(task.id).await, Ok(Some(task)) if !task.has_ended()) {
-                continue;
+        while !left.is_empty() {
+            let mut unknown = Vec::new();
+            for task in left {
+                match self.is_left(task.id).await {
+                    Ok(true) => self.go_on(task),
+                    Ok(false) => {}
+                    Err(_) => unknown.push(task),
+                }
             }
-            self.go_on(task);
+            left = unknown;
+            if !left.is_empty() {
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Whether a task that the database has not ended goes on nowhere; it may have gone on from the spool, and ended, meanwhile.
+    async fn is_left(&self, id: Uuid) -> Result<bool, Refused> {
+        if self.live.get(id).is_some() || self.in_spool(id).await?.is_some() {
+            return Ok(false);
+        }
+        let stored = self.store.get(id).await.map_err(|_| down("database", "it cannot be asked", None))?;
+        Ok(stored.is_some_and(|task| !task.has_ended()))
+    }
+
+    /// What the database has of a task, as soon as it can be asked.
+    async fn stored(&self, id: Uuid) -> Option<Task> {
+        loop {
+            match self.store.get(id).await {
+                Ok(stored) => return stored,
+                Err(_) => sleep(ASK_AGAIN).await,
+            }
         }
     }
 

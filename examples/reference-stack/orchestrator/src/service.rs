@@ -159,9 +159,13 @@ fn read_name(field: &str, name: String) -> Result<String, Status> {
 
 /// What no language model takes is refused here; the rest is theirs to judge.
 fn read_sampling(sampling: v1::Sampling) -> Result<Sampling, Status> {
-    let v1::Sampling { max_tokens, temperature, top_p, stop } = sampling;
-    if max_tokens == Some(0) {
-        return Err(invalid("sampling.max_tokens", "must be at least 1"));
+    let v1::Sampling { max_tokens, temperature, top_p, stop, max_completion_tokens } = sampling;
+    for (field, most) in
+        [("sampling.max_tokens", max_tokens), ("sampling.max_completion_tokens", max_completion_tokens)]
+    {
+        if most == Some(0) {
+            return Err(invalid(field, "must be at least 1"));
+        }
     }
     if !temperature.is_none_or(|temperature| (0.0..=2.0).contains(&temperature)) {
         return Err(invalid("sampling.temperature", "must be from 0 to 2"));
@@ -172,7 +176,7 @@ fn read_sampling(sampling: v1::Sampling) -> Result<Sampling, Status> {
     if stop.len() > 4 || stop.iter().any(|text| text.is_empty() || text.len() > NAME) {
         return Err(invalid("sampling.stop", "must be at most 4 texts of 1 to 256 bytes"));
     }
-    Ok(Sampling { max_tokens, temperature, top_p, stop })
+    Ok(Sampling { max_tokens, max_completion_tokens, temperature, top_p, stop })
 }
 
 fn read_messages(messages: Vec<v1::Message>) -> Result<Vec<ChatMessage>, Status> {

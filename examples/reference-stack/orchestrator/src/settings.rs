@@ -16,6 +16,9 @@ use crate::identity;
 /// The breakers, checks and levels that an orchestrator begins with.
 const BUILT_IN: &str = include_str!("../settings/mainstay.yaml");
 
+/// The stack's own language model, where it is by default.
+const OWN_LLM: &str = "http://127.0.0.1:8000";
+
 /// Everything an orchestrator is told.
 pub struct Settings {
     /// Where its gRPC is served: `ORCHESTRATOR_LISTEN`, `0.0.0.0:50052` by default.
@@ -33,14 +36,15 @@ pub struct Settings {
     pub redis: Option<redis::Client>,
     /// The agents' gRPC: `AGENT_CORE_URL`, `http://127.0.0.1:50051` by default.
     pub agents: String,
-    /// The longest time of a call of an agent: `AGENT_TIMEOUT`, 5 s by default.
+    /// The longest time of a call of an agent: `AGENT_TIMEOUT`, 5 s by default. It is given up somewhat before
+    /// `degradation.partial_results.timeout_override` at the latest, so that the breaker counts it.
     pub agent_timeout: Duration,
     /// The language model: `LLM_URL`, `LLM_API_KEY`, `LLM_MODEL`.
     pub llm: Provider,
     /// The one that answers when that is down: `LLM_FALLBACK_URL`, `LLM_FALLBACK_API_KEY`, `LLM_FALLBACK_MODEL`.
     pub llm_fallback: Option<Provider>,
-    /// Where the language model is asked whether it is well: `LLM_HEALTH_URL`. By default `/health` of a service of one's own (plain
-    /// HTTP); other providers are judged by their breaker.
+    /// Where the language model is asked whether it is well: `LLM_HEALTH_URL`. By default that of the stack's own, if `LLM_URL` says
+    /// nothing else; other providers are judged by their breaker.
     pub llm_health: Option<String>,
     /// The longest time of a call of a language model, its whole answer included: `LLM_TIMEOUT`, 30 s by default.
     pub llm_timeout: Duration,
@@ -98,8 +102,11 @@ impl Settings {
             url(said, "REDIS_URL", "a URL such as redis://host:6379", |url| redis::Client::open(url).ok());
         let agents = said.endpoint("AGENT_CORE_URL", &["http"]).or("http://127.0.0.1:50051".to_owned());
         let agent_timeout = time(said, "AGENT_TIMEOUT", Duration::from_secs(5));
+        let llm_url = said.endpoint("LLM_URL", &["http", "https"]).optional();
+        // Another provider need not have one.
+        let own_health = llm_url.is_none().then(|| format!("{OWN_LLM}/health"));
         let llm = Provider {
-            url: said.endpoint("LLM_URL", &["http", "https"]).or("http://127.0.0.1:8000/v1".to_owned()),
+            url: llm_url.unwrap_or_else(|| format!("{OWN_LLM}/v1")),
             key: said.secret("LLM_API_KEY", 8).optional(),
             model: said.text("LLM_MODEL").or("reference".to_owned()),
         };
@@ -108,8 +115,7 @@ impl Settings {
         let llm_fallback = said.endpoint("LLM_FALLBACK_URL", &["http", "https"]).optional();
         let llm_fallback =
             llm_fallback.map(|url| Provider { url, key, model: model.unwrap_or_else(|| llm.model.clone()) });
-        let llm_health =
-            said.endpoint("LLM_HEALTH_URL", &["http"]).optional().or_else(|| own_health(&llm.url));
+        let llm_health = said.endpoint("LLM_HEALTH_URL", &["http"]).optional().or(own_health);
         let llm_timeout = time(said, "LLM_TIMEOUT", Duration::from_secs(30));
         let most_running = count(said, "MAX_RUNNING_TASKS", 256);
         let spool_bytes = said.number("SPOOL_BYTES").or(4 << 30);
@@ -181,12 +187,6 @@ fn count(said: &mut Section, key: &str, default: usize) -> usize {
         said.refuse(key, "a number from 1 to 100000");
     }
     count
-}
-
-/// A service of one's own says at `/health`, beside its `/v1`, whether it is well.
-fn own_health(url: &str) -> Option<String> {
-    let base = url.trim_end_matches('/').trim_end_matches("/v1");
-    base.starts_with("http://").then(|| format!("{base}/health"))
 }
 
 /// Without what may hold secrets.

@@ -12,7 +12,7 @@ use mainstay::health::Shutdown;
 use mainstay::{Following, Mainstay};
 use mainstay_health_grpc::{HealthGrpc, Serves};
 use stack_protocol::v1::orchestrator_server::{OrchestratorServer, SERVICE_NAME};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -79,6 +79,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     std::fs::create_dir_all(&settings.data_dir).map_err(StartError::Data)?;
     let id = settings.id.clone().map_or_else(|| identity::of_directory(&settings.data_dir), Ok);
     let id = id.map_err(StartError::Data)?;
+    // Whoever cannot be asked leaves what it accepted for a start that can.
+    let (socket, admin_socket) = (bind(settings.listen)?, bind(settings.admin_listen)?);
     let settings = Arc::new(settings);
     let wiring = |error| StartError::Wiring(error);
     let Wiring { mainstay, reloader, executor, store, spool, waiting } = wire(&settings).map_err(wiring)?;
@@ -99,9 +101,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     };
     // Before anybody may ask for them.
     runner.resume().await.map_err(|fault| wiring(fault.into()))?;
-
-    let (listener, address) = listen(settings.listen).await?;
-    let (admin_listener, admin_address) = listen(settings.admin_listen).await?;
+    let (listener, address) = listen(socket, settings.listen)?;
+    let (admin_listener, admin_address) = listen(admin_socket, settings.admin_listen)?;
     let admin = Admin { mainstay: mainstay.clone(), reloader, spool, metrics: settings.metrics.clone() };
     // To the very end: one that drains must be able to say so.
     let admin = tokio::spawn(axum::serve(admin_listener, admin::router(admin)).into_future());
@@ -172,9 +173,20 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     })
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+/// The address is taken, but whoever connects is refused still.
+fn bind(address: SocketAddr) -> Result<TcpSocket, StartError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| StartError::Listen(address, error))
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let error = |error| StartError::Listen(address, error);
-    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let listener = socket.listen(1024).map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
     Ok((listener, bound))
 }

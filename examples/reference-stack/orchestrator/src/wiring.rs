@@ -84,8 +84,11 @@ fn connect(settings: &Settings, breakers: &Registry) -> Result<Clients, BoxError
             .bound(settings.spool_bytes),
         Told { store: store.clone(), waiting: waiting.clone() },
     )?;
+    // Before the part of the task that it is ends: what nobody waits for any more counts as nobody's failing.
+    let part = settings.loaded.settings().degradation.timeout_override;
+    let agent_timeout = settings.agent_timeout.min(part / 10 * 9);
     Ok(Clients {
-        agents: Agents::connect(settings.agents.clone(), settings.agent_timeout, breaker("grpc")?)?,
+        agents: Agents::connect(settings.agents.clone(), agent_timeout, breaker("grpc")?)?,
         llm: Llm::new(settings, breaker("llm_service")?, breaker("llm_fallback")?)?,
         sessions: Sessions::open(settings, breaker("redis")?)?,
         store,

@@ -10,7 +10,7 @@ use mainstay::breaker::Breaker;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::StoreDown;
+use super::{StoreDown, below};
 
 /// How many keys are expected.
 const KEYS: usize = 20_000;
@@ -52,12 +52,12 @@ impl MemoryStore {
         record: &str,
         lease: Duration,
     ) -> Result<Option<String>, StoreDown> {
-        self.ask(|held, now| match held.get(name).filter(|held| held.until > now) {
-            Some(held) => Some(held.record.clone()),
-            None => {
-                held.insert(name.to_owned(), Held { record: record.to_owned(), until: now + lease });
-                None
+        self.ask(|held, now| {
+            let found = stands(held, name, now);
+            if found.is_none() {
+                put(held, name, record, now + lease);
             }
+            found
         })
         .await
     }
@@ -70,15 +70,31 @@ impl MemoryStore {
         lease: Duration,
     ) -> Result<bool, StoreDown> {
         self.ask(|held, now| {
-            let is_mine = held.get(name).is_some_and(|held| held.until > now && held.record == mine);
+            let is_mine = stands(held, name, now).as_deref() == Some(mine);
             match by {
                 _ if !is_mine => {}
                 None => _ = held.remove(name),
-                Some(by) => {
-                    held.insert(name.to_owned(), Held { record: by.to_owned(), until: now + lease });
-                }
+                Some(by) => put(held, name, by, now + lease),
             }
             is_mine
+        })
+        .await
+    }
+
+    pub(super) async fn cover(
+        &self,
+        name: &str,
+        found: &str,
+        (below_it, kept): (&str, Duration),
+        (by, lease): (&str, Duration),
+    ) -> Result<bool, StoreDown> {
+        self.ask(|held, now| {
+            let is_there = stands(held, name, now).as_deref() == Some(found);
+            if is_there {
+                put(held, &below(name), below_it, now + kept);
+                put(held, name, by, now + lease);
+            }
+            is_there
         })
         .await
     }
@@ -97,6 +113,16 @@ impl MemoryStore {
         });
         asked.await.map_err(|_| StoreDown)
     }
+}
+
+/// What counts under a name.
+fn stands(held: &Cache<String, Held, Size>, name: &str, now: Duration) -> Option<String> {
+    let fresh = |name: &str| held.get(name).filter(|held| held.until > now).map(|held| held.record.clone());
+    fresh(name).or_else(|| fresh(&below(name)))
+}
+
+fn put(held: &mut Cache<String, Held, Size>, name: &str, record: &str, until: Duration) {
+    held.insert(name.to_owned(), Held { record: record.to_owned(), until });
 }
 
 impl fmt::Debug for MemoryStore {

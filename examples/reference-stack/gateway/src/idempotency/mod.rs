@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ pub use redis::RedisStore;
 
 use self::record::{Answer, Record};
 use crate::auth::Caller;
+use crate::body::Room;
 use crate::degraded;
 use crate::problem::Problem;
 use crate::settings::{Times, WhenRedisIsDown};
@@ -56,6 +58,8 @@ pub struct Idempotency {
     policy: WhenRedisIsDown,
     wait: Duration,
     lease: Duration,
+    /// The memory for bodies whose requests wait for another.
+    waiting: Semaphore,
 }
 
 /// Whose turn it is.
@@ -79,9 +83,11 @@ pub struct First {
 }
 
 impl Idempotency {
-    /// With locks and responses in a store.
-    pub fn new(store: Store, policy: WhenRedisIsDown, times: &Times) -> Self {
-        Self { store, policy, wait: times.idempotency_wait, lease: times.idempotency_lease }
+    /// With locks and responses in a store. Requests that wait for another take half of the memory for bodies at most, so that they hold up
+    /// nobody who need not wait.
+    pub fn new(store: Store, policy: WhenRedisIsDown, times: &Times, body_memory: usize) -> Self {
+        let waiting = Semaphore::new(body_memory / 2);
+        Self { store, policy, wait: times.idempotency_wait, lease: times.idempotency_lease, waiting }
     }
 
     /// Finds out whose turn it is. Without a key it is always the request's. Whether a task whose stream was the response has failed
@@ -89,12 +95,13 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// 409 if the first request is still running after the wait, 422 if it was another one, 503 if the store cannot be asked.
+    /// 409 if the first request is still running after the wait, or if too many wait already; 422 if it was another one, 503 if the store cannot be asked.
     pub async fn begin<F: Future<Output = bool>>(
         &self,
         caller: &Caller,
         key: Option<&IdempotencyKey>,
         fingerprint: Fingerprint,
+        room: &Room,
         has_failed: impl Fn(Uuid) -> F,
     ) -> Result<Turn, Problem> {
         let Some(key) = key else { return Ok(Turn::First(First::new(Uuid::new_v4()))) };
@@ -103,6 +110,7 @@ impl Idempotency {
         let mine = Record::running(&fingerprint).to_json();
         let deadline = Instant::now() + self.wait;
         let mut pause = PAUSE;
+        let mut place = None;
         loop {
             let found = match self.store.begin(&name, &mine, self.lease).await {
                 Ok(None) => return Ok(Turn::First(self.first(task(0), name, mine))),
@@ -121,10 +129,13 @@ impl Idempotency {
                     return Ok(Turn::Stream(task));
                 }
                 Some(failed @ Record { answer: Some(_), .. }) => {
+                    // If this try comes to nothing, because its caller hangs up or its gateway dies, the next one is not the first again.
+                    let below = failed.of_failed().to_json();
                     let again = failed.again();
                     let (task, again) = (task(again.failed), again.to_json());
+                    let covered = self.store.cover(&name, &found, (&below, KEPT), (&again, self.lease));
                     // Of several that find it, one is the next.
-                    if let Ok(true) = self.store.replace(&name, &found, Some(&again), self.lease).await {
+                    if let Ok(true) = covered.await {
                         return Ok(Turn::First(self.first(task, name, again)));
                     }
                 }
@@ -133,6 +144,9 @@ impl Idempotency {
             }
             if Instant::now() + pause > deadline {
                 return Err(still_running());
+            }
+            if place.is_none() {
+                place = Some(self.waiting.try_acquire_many(room.bytes()).map_err(|_| still_running())?);
             }
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
@@ -202,6 +216,11 @@ pub fn replayed(mut response: Response) -> Response {
     response
 }
 
+/// Under which name a request has what counts once the record under its own is gone.
+fn below(name: &str) -> String {
+    format!("{name}:below")
+}
+
 fn mixed_up() -> Problem {
     let detail = "This Idempotency-Key was used for another request.";
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).code("idempotency_key_reused")
@@ -234,6 +253,20 @@ impl Store {
         match self {
             Self::Redis(store) => store.replace(name, mine, by, lease).await,
             Self::Memory(store) => store.replace(name, mine, by, lease).await,
+        }
+    }
+
+    /// Puts a lock in the place of this record, if it is still there, and below it what counts again when the lock is gone.
+    async fn cover(
+        &self,
+        name: &str,
+        found: &str,
+        below: (&str, Duration),
+        lock: (&str, Duration),
+    ) -> Result<bool, StoreDown> {
+        match self {
+            Self::Redis(store) => store.cover(name, found, below, lock).await,
+            Self::Memory(store) => store.cover(name, found, below, lock).await,
         }
     }
 

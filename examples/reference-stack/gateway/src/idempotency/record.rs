@@ -57,6 +57,16 @@ impl Record {
         Self { fingerprint: fingerprint.to_hex(), owner: Uuid::new_v4(), failed: 0, answer: None }
     }
 
+    /// That the task of this try failed.
+    pub(super) fn of_failed(&self) -> Self {
+        Self {
+            fingerprint: self.fingerprint.clone(),
+            owner: self.owner,
+            failed: self.failed,
+            answer: Some(Answer::Failed),
+        }
+    }
+
     /// Another try of a request whose task failed.
     pub(super) fn again(self) -> Self {
         Self { owner: Uuid::new_v4(), failed: self.failed.saturating_add(1), answer: None, ..self }

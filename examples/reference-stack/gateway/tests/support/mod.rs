@@ -10,6 +10,7 @@
 
 pub mod orchestrator;
 pub mod process;
+mod world;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,9 +1,8 @@
 //! A small orchestrator in the test's own process: it echoes, counts, waits when told to, and can go away.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,30 +20,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 
+pub use super::world::World;
+
 type Events = Pin<Box<dyn Stream<Item = Result<TaskEvent, Status>> + Send>>;
-
-/// What the orchestrators of a test share, as real ones share a database.
-#[derive(Clone, Default)]
-pub struct World(Arc<Mutex<Known>>);
-
-#[derive(Default)]
-struct Known {
-    tasks: BTreeMap<String, Task>,
-    /// In the order in which they came.
-    order: Vec<String>,
-    /// How often each id was handed in for the first time.
-    ran: BTreeMap<String, u32>,
-    submits: u32,
-    requests: Vec<SubmitTaskRequest>,
-    degradation: Option<Degradation>,
-    fails: bool,
-    /// It says neither why it stopped nor what that took.
-    is_silent: bool,
-    finish_reason: Option<String>,
-    /// Submits wait.
-    is_stalled: bool,
-    stalling: u32,
-}
 
 #[derive(Clone)]
 struct Fake {
@@ -55,8 +33,22 @@ struct Fake {
     /// How often it refused.
     refused: Arc<AtomicU32>,
     knows: Arc<Mutex<bool>>,
+    mood: Arc<Mood>,
     /// How often its tasks have run.
     run: Arc<AtomicU32>,
+}
+
+/// What else one of them does.
+#[derive(Default)]
+struct Mood {
+    /// It answers nothing.
+    hangs: AtomicBool,
+    /// How many wait for an answer.
+    hanging: AtomicU32,
+    /// It takes no task, though it answers questions.
+    is_full: AtomicBool,
+    /// How often it was to take a task.
+    offered: AtomicU32,
 }
 
 /// An orchestrator that runs until it is dropped.
@@ -68,6 +60,7 @@ pub struct FakeOrchestrator {
     /// How often it refused.
     refused: Arc<AtomicU32>,
     knows: Arc<Mutex<bool>>,
+    mood: Arc<Mood>,
     /// How often its tasks have run.
     run: Arc<AtomicU32>,
     stop: Option<oneshot::Sender<()>>,
@@ -85,6 +78,7 @@ impl FakeOrchestrator {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (going, receiver) = watch::channel(true);
         let (refusal, refused) = (Arc::default(), Arc::default());
+        let mood = Arc::<Mood>::default();
         let (knows, run) = (Arc::new(Mutex::new(true)), Arc::new(AtomicU32::new(1)));
         let fake = Fake {
             world: world.clone(),
@@ -92,6 +86,7 @@ impl FakeOrchestrator {
             refusal: Arc::clone(&refusal),
             refused: Arc::clone(&refused),
             knows: knows.clone(),
+            mood: mood.clone(),
             run: run.clone(),
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -108,7 +103,8 @@ impl FakeOrchestrator {
                 });
             served.await.unwrap();
         });
-        Self { addr, world, going, refusal, refused, knows, run, stop: Some(stop), runtime: Some(runtime) }
+        let (stop, runtime) = (Some(stop), Some(runtime));
+        Self { addr, world, going, refusal, refused, knows, mood, run, stop, runtime }
     }
 
     pub fn url(&self) -> String {
@@ -143,6 +139,26 @@ impl FakeOrchestrator {
         self.refused.load(Ordering::SeqCst)
     }
 
+    /// Takes calls, and answers none.
+    pub fn hang(&self) {
+        self.mood.hangs.store(true, Ordering::SeqCst);
+    }
+
+    /// How many wait for an answer of one that hangs.
+    pub fn hanging(&self) -> u32 {
+        self.mood.hanging.load(Ordering::SeqCst)
+    }
+
+    /// Takes no more tasks, also none that it has.
+    pub fn fill(&self) {
+        self.mood.is_full.store(true, Ordering::SeqCst);
+    }
+
+    /// How often it was to take a task.
+    pub fn offered(&self) -> u32 {
+        self.mood.offered.load(Ordering::SeqCst)
+    }
+
     /// Its tasks run again, as after a crash.
     pub fn run_again(&self) {
         self.run.fetch_add(1, Ordering::SeqCst);
@@ -168,107 +184,28 @@ impl Drop for FakeOrchestrator {
     }
 }
 
-impl World {
-    /// How many tasks have run.
-    pub fn ran(&self) -> u32 {
-        self.0.lock().unwrap().ran.values().sum()
-    }
+/// One that waits for an answer.
+struct Waits<'m>(&'m Mood);
 
-    /// How many submits arrived.
-    pub fn submits(&self) -> u32 {
-        self.0.lock().unwrap().submits
+impl<'m> Waits<'m> {
+    fn begin(mood: &'m Mood) -> Self {
+        mood.hanging.fetch_add(1, Ordering::SeqCst);
+        Self(mood)
     }
+}
 
-    pub fn last_request(&self) -> SubmitTaskRequest {
-        self.0.lock().unwrap().requests.last().unwrap().clone()
-    }
-
-    pub fn degrade(&self, degradation: Degradation) {
-        self.0.lock().unwrap().degradation = Some(degradation);
-    }
-
-    pub fn fail_tasks(&self) {
-        self.0.lock().unwrap().fails = true;
-    }
-
-    pub fn succeed_again(&self) {
-        self.0.lock().unwrap().fails = false;
-    }
-
-    /// What the language model says of why it stopped.
-    pub fn finish_with(&self, reason: &str) {
-        self.0.lock().unwrap().finish_reason = Some(reason.to_owned());
-    }
-
-    pub fn say_nothing_of_tokens(&self) {
-        self.0.lock().unwrap().is_silent = true;
-        self.finish_with("");
-    }
-
-    /// Whether a submit waits.
-    pub fn is_stalling(&self) -> bool {
-        self.0.lock().unwrap().stalling > 0
-    }
-
-    /// Submits wait, or go on.
-    pub fn stall(&self, is_stalled: bool) {
-        self.0.lock().unwrap().is_stalled = is_stalled;
-    }
-
-    fn submit(&self, request: SubmitTaskRequest) -> Task {
-        let mut known = self.0.lock().unwrap();
-        known.submits += 1;
-        known.requests.push(request.clone());
-        if let Some(task) = known.tasks.get(&request.id) {
-            return task.clone();
-        }
-        let words: Vec<_> =
-            request.messages.last().map(|message| message.content.clone()).into_iter().collect();
-        let task = Task {
-            id: request.id.clone(),
-            user: request.user,
-            session: request.session,
-            mode: request.mode,
-            ran_as: request.mode,
-            status: TaskStatus::Queued.into(),
-            model: request.model,
-            answer: format!("You said: {}", words.concat()),
-            error: if known.fails { "the model said no".to_owned() } else { String::new() },
-            degradation: known.degradation.clone(),
-            aggregate: String::new(),
-            created_ms: 1_700_000_000_000 + i64::from(known.submits),
-            updated_ms: 1_700_000_000_000 + i64::from(known.submits),
-            usage: (!known.is_silent).then_some(Usage { prompt_tokens: 5, completion_tokens: 3 }),
-            finish_reason: known.finish_reason.clone().unwrap_or("stop".to_owned()),
-        };
-        *known.ran.entry(request.id.clone()).or_default() += 1;
-        known.order.push(request.id.clone());
-        known.tasks.insert(request.id, task.clone());
-        Task {
-            answer: String::new(),
-            error: String::new(),
-            degradation: None,
-            usage: None,
-            finish_reason: String::new(),
-            ..task
-        }
-    }
-
-    fn change(&self, id: &str, change: impl FnOnce(&mut Task)) -> Task {
-        let mut known = self.0.lock().unwrap();
-        let task = known.tasks.get_mut(id).unwrap();
-        change(task);
-        task.clone()
-    }
-
-    fn find(&self, id: &str, user: &str) -> Option<Task> {
-        let known = self.0.lock().unwrap();
-        known.tasks.get(id).filter(|task| task.user == user).cloned()
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.hanging.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Fake {
-    fn check(&self) -> Result<(), Status> {
+    async fn check(&self) -> Result<(), Status> {
+        if self.mood.hangs.load(Ordering::SeqCst) {
+            let _waits = Waits::begin(&self.mood);
+            std::future::pending::<()>().await;
+        }
         match &*self.refusal.lock().unwrap() {
             Some(status) => {
                 self.refused.fetch_add(1, Ordering::SeqCst);
@@ -278,8 +215,8 @@ impl Fake {
         }
     }
 
-    fn find(&self, id: &str, user: &str) -> Result<Task, Status> {
-        self.check()?;
+    async fn find(&self, id: &str, user: &str) -> Result<Task, Status> {
+        self.check().await?;
         let knows = *self.knows.lock().unwrap();
         self.world.find(id, user).filter(|_| knows).ok_or_else(|| Status::not_found("no such task"))
     }
@@ -299,7 +236,13 @@ impl Orchestrator for Fake {
     type StreamTaskStream = Events;
 
     async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Result<Response<Task>, Status> {
-        self.check()?;
+        self.mood.offered.fetch_add(1, Ordering::SeqCst);
+        self.check().await?;
+        if self.mood.is_full.load(Ordering::SeqCst) {
+            return Err(Status::resource_exhausted("full"));
+        }
+        let state = request.metadata().get("tracestate").map(|state| state.to_str().unwrap().to_owned());
+        self.world.0.lock().unwrap().trace_state = state;
         let is_stalled = || self.world.0.lock().unwrap().is_stalled;
         self.world.0.lock().unwrap().stalling += u32::from(is_stalled());
         while is_stalled() {
@@ -310,14 +253,14 @@ impl Orchestrator for Fake {
 
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<Task>, Status> {
         let request = request.into_inner();
-        let task = self.find(&request.id, &request.user)?;
+        let task = self.find(&request.id, &request.user).await?;
         let goes = *self.going.borrow();
         Ok(Response::new(if goes { Self::ended(&self.world, &task.id) } else { task }))
     }
 
     async fn stream_task(&self, request: Request<StreamTaskRequest>) -> Result<Response<Events>, Status> {
         let request = request.into_inner();
-        let task = self.find(&request.id, &request.user)?;
+        let task = self.find(&request.id, &request.user).await?;
         let (world, going) = (self.world.clone(), self.going.clone());
         let (half, rest) = task.answer.split_at(4);
         let (half, rest) = (half.to_owned(), rest.to_owned());
@@ -351,7 +294,7 @@ impl Orchestrator for Fake {
 
     async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<Task>, Status> {
         let request = request.into_inner();
-        self.find(&request.id, &request.user)?;
+        self.find(&request.id, &request.user).await?;
         Ok(Response::new(self.world.change(&request.id, |task| task.status = TaskStatus::Cancelled.into())))
     }
 
@@ -359,7 +302,7 @@ impl Orchestrator for Fake {
         &self,
         request: Request<ListTasksRequest>,
     ) -> Result<Response<ListTasksReply>, Status> {
-        self.check()?;
+        self.check().await?;
         let request = request.into_inner();
         let known = self.world.0.lock().unwrap();
         let from: usize = match request.page_token.as_str() {

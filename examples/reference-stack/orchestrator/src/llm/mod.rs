@@ -163,7 +163,7 @@ impl From {
 }
 
 fn chosen_by(sampling: &Sampling, request: ChatRequest) -> ChatRequest {
-    let Sampling { max_tokens, temperature, top_p, stop } = sampling.clone();
+    let Sampling { max_tokens, max_completion_tokens, temperature, top_p, stop } = sampling.clone();
     let stop = (!stop.is_empty()).then_some(Stop::Any(stop));
-    ChatRequest { max_tokens, temperature, top_p, stop, ..request }
+    ChatRequest { max_tokens, max_completion_tokens, temperature, top_p, stop, ..request }
 }

@@ -88,7 +88,8 @@ impl Provider {
             .wrap_connector(tcp);
         let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(tls);
         let http = ServiceBuilder::new()
-            .layer(HttpLayer::client(breaker).timeout(within))
+            // Before the whole is given up: what nobody waits for any more counts as nobody's failing.
+            .layer(HttpLayer::client(breaker).timeout(within / 10 * 9))
             // A stream that falls silent is a failure to the breaker; what we drop because it takes too long is not.
             .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(10).min(within / 2)))
             .service(client);
@@ -98,7 +99,7 @@ impl Provider {
         Ok(Self { name, model, http: BoxCloneSyncService::new(http), url, key, within })
     }
 
-    /// Asks the model of the request, or its own if it does not have that. Adds to what is said, piece by piece.
+    /// Asks the model of the request, or its own if it does not have that: some providers say so with 400, as if all were wrong. Adds to what is said, piece by piece.
     pub(super) async fn ask(
         &self,
         request: &ChatRequest,
@@ -108,7 +109,9 @@ impl Provider {
     ) -> Result<(), Fault> {
         let asked = async {
             let first = self.stream(request, trace, said, tell).await;
-            if !matches!(first, Err(Fault::NoModel)) || request.model == self.model {
+            let may_lack_model =
+                matches!(first, Err(Fault::NoModel | Fault::Refused(StatusCode::BAD_REQUEST)));
+            if !may_lack_model || request.model == self.model {
                 return first;
             }
             let own = ChatRequest { model: self.model.clone(), ..request.clone() };

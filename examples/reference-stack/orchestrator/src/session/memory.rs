@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use stack_openai::ChatMessage;
 use uuid::Uuid;
 
-use super::{Down, KEPT, KEPT_BYTES, KEPT_FOR, TOLD};
+use super::{Down, KEPT, KEPT_BYTES, KEPT_FOR, TASKS, TOLD};
 
 /// The most sessions in memory; those that were not used for longest go first.
 const SESSIONS: usize = 1_000;
@@ -96,7 +96,7 @@ impl Session {
             let Some(oldest) = self.messages.pop_front() else { break };
             bytes = bytes.saturating_sub(oldest.text().len());
         }
-        let over = self.tasks.len().saturating_sub(KEPT);
+        let over = self.tasks.len().saturating_sub(TASKS);
         self.tasks.drain(..over);
     }
 }

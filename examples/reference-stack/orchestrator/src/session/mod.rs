@@ -20,6 +20,8 @@ use crate::settings::Settings;
 const KEPT: usize = 1000;
 /// The most bytes of them; the oldest go first.
 const KEPT_BYTES: usize = 256 * 1024;
+/// The most tasks that are known to have said what is kept; one that runs again after a crash is among the last.
+const TASKS: usize = 100;
 /// How long a session is kept after its last message.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most messages of a session that a task is told.

@@ -10,12 +10,15 @@ use stack_openai::ChatMessage;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Down, KEPT, KEPT_BYTES, KEPT_FOR, TOLD};
+use super::{Down, KEPT, KEPT_BYTES, KEPT_FOR, TASKS, TOLD};
+use crate::task::now_ms;
 
-/// Adds messages, trims and dates the list, in one step; unless the task has added its own before.
+/// Adds messages, trims and dates the list, in one step; unless the task is among the last that did.
 const APPEND: &str = "
-if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[3]) then
-    redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
+if redis.call('ZADD', KEYS[2], 'NX', ARGV[6], ARGV[4]) == 1 then
+    redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -tonumber(ARGV[5]) - 1)
+    redis.call('EXPIRE', KEYS[2], ARGV[3])
+    redis.call('RPUSH', KEYS[1], unpack(ARGV, 7))
     redis.call('LTRIM', KEYS[1], -tonumber(ARGV[1]), -1)
     local said = redis.call('LRANGE', KEYS[1], 0, -1)
     local kept, bytes = #said + 1, 0
@@ -66,8 +69,9 @@ impl Redis {
     ) -> Result<(), Down> {
         let list = list(user, session);
         let mut append = cmd("EVAL");
-        append.arg(APPEND).arg(2).arg(&list).arg(format!("{list}:{task}"));
+        append.arg(APPEND).arg(2).arg(&list).arg(format!("{list}:tasks"));
         append.arg(KEPT).arg(KEPT_BYTES).arg(KEPT_FOR.as_secs());
+        append.arg(task.to_string()).arg(TASKS).arg(now_ms());
         for message in messages {
             append.arg(serde_json::to_string(message).map_err(|_| Down)?);
         }

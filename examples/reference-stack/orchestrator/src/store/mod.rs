@@ -18,6 +18,7 @@ pub(crate) use self::postgres::Postgres;
 pub(crate) use self::sqlite::Sqlite;
 use crate::settings::Settings;
 use crate::task::{Status, Task};
+use crate::waiting::Place;
 
 /// An item of the spool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,9 +43,17 @@ pub(crate) struct Audit {
 pub(crate) struct Page {
     pub(crate) user: String,
     pub(crate) status: Option<Status>,
-    /// Older than this one: when it was made, and its id.
-    pub(crate) before: (i64, Uuid),
+    /// Older than this one.
+    pub(crate) before: Place,
     pub(crate) most: i64,
+}
+
+/// What there is on a page.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) tasks: Vec<Task>,
+    /// The place of the last one, if there may be more behind it.
+    pub(crate) last: Option<Place>,
 }
 
 /// The store cannot be asked.
@@ -110,7 +119,7 @@ impl Store {
     }
 
     /// Newest first, without their events.
-    pub(crate) async fn list(&self, page: Page) -> Result<Vec<Task>, Down> {
+    pub(crate) async fn list(&self, page: Page) -> Result<Listed, Down> {
         match self {
             Self::Postgres(postgres) => postgres.list(page).await,
             Self::Sqlite(sqlite) => sqlite.list(page).await,

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Down, Page, Record, row};
+use super::{Down, Listed, Page, Record, row};
 use crate::task::Task;
 
 /// How long a reader waits for a connection, and then for an answer.
@@ -67,13 +67,13 @@ impl Postgres {
                 .fetch_optional(&db)
                 .await
                 .map_err(|error| down(&error))?;
-        found.map(|(record, events)| read(&record, Some(&events))).transpose()
+        found.map(|(record, events)| row::read(&record, Some(&events))).transpose()
     }
 
-    pub(super) async fn list(&self, page: Page) -> Result<Vec<Task>, Down> {
+    pub(super) async fn list(&self, page: Page) -> Result<Listed, Down> {
         let Page { user, status, before: (before_ms, before_id), most } = page;
-        let found: Vec<(String,)> = sqlx::query_as(
-            "SELECT record::text FROM tasks
+        let found: Vec<(i64, Uuid, String)> = sqlx::query_as(
+            "SELECT created_ms, id, record::text FROM tasks
              WHERE user_id = $1 AND ($2::text IS NULL OR status = $2) AND (created_ms, id) < ($3, $4)
              ORDER BY created_ms DESC, id DESC LIMIT $5",
         )
@@ -85,7 +85,8 @@ impl Postgres {
         .fetch_all(&self.ready()?)
         .await
         .map_err(|error| down(&error))?;
-        found.iter().map(|(record,)| read(record, None)).collect()
+        let rows: Vec<_> = found.into_iter().map(|(made, id, record)| ((made, id), record)).collect();
+        Ok(row::page(&rows, most))
     }
 
     pub(super) async fn unfinished(&self, owner: &str, before_ms: i64) -> Result<Vec<Task>, Down> {
@@ -98,7 +99,7 @@ impl Postgres {
         .fetch_all(&self.ready()?)
         .await
         .map_err(|error| down(&error))?;
-        found.iter().map(|(record,)| read(record, None)).collect()
+        Ok(row::readable(found.iter().map(|(record,)| record)))
     }
 
     pub(super) async fn close(&self) {
@@ -230,13 +231,6 @@ fn described(error: &MigrateError) -> String {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => describe(error),
         _ => "a migration does not fit the database".to_owned(),
     }
-}
-
-fn read(record: &str, events: Option<&str>) -> Result<Task, Down> {
-    row::from_json(record, events).map_err(|error| {
-        warn!(%error, "a task in the database cannot be read");
-        Down { retry_after: None }
-    })
 }
 
 fn down(error: &sqlx::Error) -> Down {

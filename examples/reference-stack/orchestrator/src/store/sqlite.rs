@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Down, Page, Record, row};
+use super::{Down, Listed, Page, Record, row};
 use crate::task::Task;
 
 /// The longest time of an operation.
@@ -54,24 +54,28 @@ impl Sqlite {
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Task>, Down> {
         let get = move |file: &mut Connection| {
             let mut get = file.prepare_cached("SELECT record, events FROM tasks WHERE id = ?1")?;
-            get.query_row([id.as_bytes()], with_events).optional()
+            let record = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            get.query_row([id.as_bytes()], record).optional()
         };
-        self.run(get).await
+        let found: Option<(String, String)> = self.run(get).await?;
+        found.map(|(record, events)| row::read(&record, Some(&events))).transpose()
     }
 
-    pub(super) async fn list(&self, page: Page) -> Result<Vec<Task>, Down> {
+    pub(super) async fn list(&self, page: Page) -> Result<Listed, Down> {
+        let most = page.most;
         let list = move |file: &mut Connection| {
             let mut list = file.prepare_cached(
-                "SELECT record FROM tasks
+                "SELECT created_ms, id, record FROM tasks
                  WHERE user_id = ?1 AND (?2 IS NULL OR status = ?2) AND (created_ms, id) < (?3, ?4)
                  ORDER BY created_ms DESC, id DESC LIMIT ?5",
             )?;
             let Page { user, status, before: (before_ms, before_id), most } = &page;
             let status = status.map(|status| status.as_str());
-            list.query_map(params![user, status, before_ms, before_id.as_bytes(), most], without_events)?
-                .collect()
+            let place = |row: &Row<'_>| Ok(((row.get(0)?, Uuid::from_bytes(row.get(1)?)), row.get(2)?));
+            list.query_map(params![user, status, before_ms, before_id.as_bytes(), most], place)?
+                .collect::<Result<Vec<_>, _>>()
         };
-        self.run(list).await
+        Ok(row::page(&self.run(list).await?, most))
     }
 
     pub(super) async fn unfinished(&self, owner: &str, before_ms: i64) -> Result<Vec<Task>, Down> {
@@ -81,9 +85,10 @@ impl Sqlite {
                 "SELECT record FROM tasks
                  WHERE owner = ?1 AND status IN ('queued', 'running') AND updated_ms < ?2 ORDER BY created_ms",
             )?;
-            list.query_map(params![owner, before_ms], without_events)?.collect()
+            let record = |row: &Row<'_>| row.get::<_, String>(0);
+            list.query_map(params![owner, before_ms], record)?.collect::<Result<Vec<_>, _>>()
         };
-        self.run(list).await
+        Ok(row::readable(&self.run(list).await?))
     }
 
     /// Works with the file on a thread that may block, if the breaker admits it.
@@ -168,20 +173,6 @@ fn migrate(file: &mut Connection) -> Result<(), Error> {
         tx.commit()?;
     }
     Ok(())
-}
-
-fn with_events(row: &Row<'_>) -> Result<Task, Error> {
-    let (record, events): (String, String) = (row.get(0)?, row.get(1)?);
-    row::from_json(&record, Some(&events)).map_err(unreadable)
-}
-
-fn without_events(row: &Row<'_>) -> Result<Task, Error> {
-    let record: String = row.get(0)?;
-    row::from_json(&record, None).map_err(unreadable)
-}
-
-fn unreadable(error: serde_json::Error) -> Error {
-    Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
 }
 
 /// Without the driver's words.

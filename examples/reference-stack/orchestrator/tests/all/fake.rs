@@ -134,6 +134,10 @@ async fn complete(
     if last == "too much" {
         return StatusCode::BAD_REQUEST.into_response();
     }
+    // As some providers say it.
+    if request.model == "unspeakable" {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     if request.model == "unheard-of" {
         return StatusCode::NOT_FOUND.into_response();
     }

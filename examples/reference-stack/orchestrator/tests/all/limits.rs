@@ -20,7 +20,7 @@ async fn what_is_wrong_is_refused_with_the_field_and_the_rule() {
     let stack = Stack::embedded().await;
     let (running, client) = stack.start().await;
     type Spoil = fn(&mut SubmitTaskRequest);
-    let spoilt: [(&str, Spoil); 15] = [
+    let spoilt: [(&str, Spoil); 16] = [
         ("id: must be a UUID", |request| request.id = "7".to_owned()),
         ("id: must be a UUID", |request| request.id = "x".repeat(10_000)),
         ("user: must not be empty", |request| request.user.clear()),
@@ -35,6 +35,9 @@ async fn what_is_wrong_is_refused_with_the_field_and_the_rule() {
         ("messages[0].role: must be", |request| request.messages[0].role = "tool".to_owned()),
         ("sampling.max_tokens: must be", |request| {
             request.sampling = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });
+        }),
+        ("sampling.max_completion_tokens: must be", |request| {
+            request.sampling = Some(Sampling { max_completion_tokens: Some(0), ..Sampling::default() });
         }),
         ("sampling.temperature: must be", |request| {
             request.sampling = Some(Sampling { temperature: Some(f64::NAN), ..Sampling::default() });

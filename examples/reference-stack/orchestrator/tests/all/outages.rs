@@ -1,5 +1,6 @@
 //! One dependency at a time goes: tasks are accepted, answers are less and say so, and nothing is lost.
 
+use mainstay::breaker::State;
 use mainstay::spool::{Item, Outcome, Sink, Spool, SpoolSettings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,56 @@ async fn a_language_model_that_hangs_is_given_up_and_the_next_one_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_without_a_health_endpoint_is_judged_by_its_answers() {
+    let mut stack = Stack::embedded().await;
+    stack.variables.remove("LLM_HEALTH_URL");
+    stack.llm.switch.set(fake::Mode::Failing);
+    let (running, client) = stack.start_ready().await;
+    assert_eq!(check(&running, "llm_service").await, "healthy");
+    until("its answers are", || async {
+        run(&client, submit("the tides")).await;
+        check(&running, "llm_service").await == "unhealthy"
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_that_hang_open_their_breaker() {
+    let mut stack = Stack::embedded().await;
+    stack.set("MAINSTAY__DEGRADATION__PARTIAL_RESULTS__TIMEOUT_OVERRIDE", "1s");
+    stack.set("MAINSTAY__CIRCUIT_BREAKERS__GRPC__TIMEOUT", "1h");
+    let (running, client) = stack.start_ready().await;
+    stack.agents.switch.set(fake::Mode::Hanging);
+    let breaker = running.mainstay().breaker("grpc").unwrap();
+    until("it is open", || async {
+        let mut request = submit("the tides");
+        request.mode = Mode::Complex.into();
+        assert!(succeeded(&run(&client, request).await));
+        breaker.state() == State::Open
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_language_model_that_hangs_opens_its_breaker() {
+    let mut stack = Stack::embedded().await;
+    stack.variables.remove("LLM_HEALTH_URL");
+    stack.set("LLM_TIMEOUT", "1s");
+    stack.set("MAINSTAY__CIRCUIT_BREAKERS__LLM_SERVICE__TIMEOUT", "1h");
+    let (running, client) = stack.start_ready().await;
+    stack.llm.switch.set(fake::Mode::Hanging);
+    let breaker = running.mainstay().breaker("llm_service").unwrap();
+    until("it is open", || async {
+        run(&client, submit("the tides")).await;
+        breaker.state() == State::Open
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_language_model_refuses_is_the_callers_fault_and_nobody_elses() {
     let mut stack = Stack::embedded().await;
     stack.set("LLM_FALLBACK_URL", &stack.second.url());
@@ -122,7 +173,9 @@ async fn what_the_language_model_refuses_is_the_callers_fault_and_nobody_elses()
 async fn a_model_that_the_provider_does_not_have_is_answered_by_its_own() {
     let mut stack = Stack::embedded().await;
     let (running, client) = stack.start_ready().await;
-    for (asked, answers) in [("unheard-of", "fake"), ("another", "another"), ("", "fake")] {
+    for (asked, answers) in
+        [("unheard-of", "fake"), ("unspeakable", "fake"), ("another", "another"), ("", "fake")]
+    {
         let mut request = submit("the tides");
         request.model = asked.to_owned();
         let task = run(&client, request).await;
@@ -343,7 +396,7 @@ async fn what_the_database_has_not_taken_yet_is_in_the_lists_as_it_is() {
 }
 
 /// All pages.
-async fn list(client: &Client, status: TaskStatus, page_size: u32) -> Vec<Task> {
+pub(crate) async fn list(client: &Client, status: TaskStatus, page_size: u32) -> Vec<Task> {
     let (mut tasks, mut page_token) = (Vec::new(), String::new());
     loop {
         let user = "ann".to_owned();

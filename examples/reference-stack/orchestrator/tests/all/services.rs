@@ -23,6 +23,7 @@ async fn a_complex_task_goes_through_all_services_and_survives_their_faults() {
     let mut stack = Stack::embedded().await;
     stack.set("AGENT_CORE_URL", &format!("http://{}", agents.address()));
     stack.set("LLM_URL", &format!("http://{}/v1", llm.address()));
+    stack.set("LLM_HEALTH_URL", &format!("http://{}/health", llm.address()));
     stack.set("LLM_MODEL", "reference");
     stack.set("LLM_TIMEOUT", "2s");
     let (running, client) = stack.start_ready().await;

@@ -49,6 +49,7 @@ impl Stack {
         set("DATA_DIR", data.path().to_str().unwrap());
         set("AGENT_CORE_URL", &agents.url());
         set("LLM_URL", &llm.url());
+        set("LLM_HEALTH_URL", &format!("http://{}/health", llm.address));
         set("LLM_MODEL", "fake");
         set("MAINSTAY__HEALTH__DRAIN_DELAY", "10ms");
         set("MAINSTAY__DEGRADATION__RELAX_AFTER", "1s");
