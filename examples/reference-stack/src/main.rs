@@ -1,9 +1,10 @@
-//! A gateway in front of an upstream and a Redis that fail, with and without a breaker between them; and a drill that
-//! measures the difference. `drill` plays everything by itself; `upstream` and `gateway` are its parts, to play with by hand.
+//! The reference stack: `up` runs it as one process, `service` one of its services alone. `lab` is smaller: one gateway, one upstream, one
+//! breaker between them, and what it is worth.
 
 #![forbid(unsafe_code)]
 
-mod drill;
+mod lab;
+mod service;
 mod up;
 
 use std::process::ExitCode;
@@ -24,37 +25,50 @@ enum Command {
     ///
     /// Without `REDIS_URL` and `DATABASE_URL` it keeps everything in memory and in files. Exits with 78 if its settings are wrong.
     Up(up::Options),
+    /// Run one of the services of the stack
+    ///
+    /// It reads the variables that its own binary reads. Exits with 78 if they are wrong.
+    Service {
+        /// Which one
+        name: service::Service,
+    },
+    /// One breaker between a gateway and its upstream: what it is worth, and the parts to play with by hand
+    #[command(subcommand)]
+    Lab(Lab),
+}
+
+#[derive(Debug, Subcommand)]
+enum Lab {
     /// Kill, hang and break what a gateway depends on under load, and compare a guarded with an unguarded route
     ///
     /// Exits with 0 if the guarded route was better where it must be, with 1 if it was not, and with 2 if the drill
     /// could not run.
-    Drill(drill::Options),
+    Drill(lab::Options),
     /// Run the gateway alone
-    Gateway(drill::gateway::Options),
+    Gateway(lab::gateway::Options),
     /// Run a load balancer that sends nothing to gateways that are not ready
-    Balancer(drill::balancer::Options),
+    Balancer(lab::balancer::Options),
     /// Run the upstream alone
-    Upstream(drill::upstream::Options),
+    Upstream(lab::upstream::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
-        Command::Up(options) => match up::run(options).await {
-            Ok(status) => return ExitCode::from(status),
-            Err(error) => Err(error),
-        },
-        Command::Drill(options) => drill::run(options).await,
-        Command::Gateway(options) => drill::gateway::run(options).await.map(|()| true),
-        Command::Balancer(options) => drill::balancer::run(options).await.map(|()| true),
-        Command::Upstream(options) => drill::upstream::run(options).await.map(|()| true),
+        Command::Up(options) => up::run(options).await.map(ExitCode::from),
+        Command::Service { name } => name.run().await.map(ExitCode::from),
+        Command::Lab(Lab::Drill(options)) => lab::run(options).await.map(status),
+        Command::Lab(Lab::Gateway(options)) => lab::gateway::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Lab(Lab::Balancer(options)) => lab::balancer::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Lab(Lab::Upstream(options)) => lab::upstream::run(options).await.map(|()| ExitCode::SUCCESS),
     };
-    match ended {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("reference-stack: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    ended.unwrap_or_else(|error| {
+        eprintln!("reference-stack: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+/// Of a drill that ran.
+fn status(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

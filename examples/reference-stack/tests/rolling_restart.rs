@@ -47,6 +47,7 @@ impl Gateway {
     fn start(upstream: SocketAddr, traffic: &str, admin: &str) -> Self {
         let upstream = format!("http://{upstream}");
         let mut program = start(&[
+            "lab",
             "gateway",
             "--upstream",
             &upstream,
@@ -95,7 +96,7 @@ async fn ready(client: &Http, balancer: SocketAddr, expected: usize) -> Vec<u64>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_loses_not_one_request() {
-    let mut worker = start(&["upstream", "--listen", "127.0.0.1:0"]);
+    let mut worker = start(&["lab", "upstream", "--listen", "127.0.0.1:0"]);
     let upstream = place(&mut worker, "listening on ");
     let mut gateways = [0, 1].map(|_| Gateway::start(upstream, "127.0.0.1:0", "127.0.0.1:0"));
     let backends: Vec<String> = gateways
@@ -103,7 +104,7 @@ async fn a_rolling_restart_under_load_loses_not_one_request() {
         .map(|gateway| format!("http://{},http://{}/readyz", gateway.traffic, gateway.admin))
         .collect();
     let mut balancer =
-        start(&["balancer", "--listen", "127.0.0.1:0", "--backend", &backends[0], "--backend", &backends[1]]);
+        start(&["lab", "balancer", "--listen", "127.0.0.1:0", "--backend", &backends[0], "--backend", &backends[1]]);
     let address = place(&mut balancer, "listening on ");
     let client: Http = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
     ready(&client, address, 2).await;

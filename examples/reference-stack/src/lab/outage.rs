@@ -4,9 +4,9 @@ use anyhow::Context;
 use mainstay_testkit::{RedisServer, TestkitError};
 use tokio::task::block_in_place;
 
-use crate::drill::counts::Counts;
-use crate::drill::phase::{Dependency, Phase};
-use crate::drill::process::Process;
+use crate::lab::counts::Counts;
+use crate::lab::phase::{Dependency, Phase};
+use crate::lab::process::Process;
 
 /// A dependency that is broken. Dropping it ends its process.
 #[derive(Debug)]

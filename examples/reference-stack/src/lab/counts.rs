@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::drill::phase::{Phase, Route};
+use crate::lab::phase::{Phase, Route};
 
 /// Says which route of the gateway a call took; set by the gateway.
 pub(crate) const ROUTE: &str = "x-drill-route";

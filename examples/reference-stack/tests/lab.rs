@@ -1,4 +1,4 @@
-//! Runs the drill itself, short, and reads its report.
+//! Runs the drill of the lab, short, and reads its report.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +24,7 @@ fn run(arguments: &[&str]) -> Output {
 fn a_short_drill_passes_and_reports_every_phase_and_transition() {
     // Without redis-server the drill leaves Redis out, and says so; a test must not.
     drop(RedisServer::start().expect("redis-server"));
-    let output = run(&["drill", "--seconds-per-phase", "4", "--json"]);
+    let output = run(&["lab", "drill", "--seconds-per-phase", "4", "--json"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}", output.status);
 
@@ -70,7 +70,7 @@ fn reports(part: &Value, dependency: &str, expected: &[&str], text: &str) {
 
 #[test]
 fn a_drill_that_could_not_be_right_is_refused() {
-    let output = run(&["drill", "--seconds-per-phase", "1"]);
+    let output = run(&["lab", "drill", "--seconds-per-phase", "1"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("3..=10"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainstay::breaker::{Breaker, Stage, State, Transition};
 use serde::{Serialize, Serializer};
 
-use crate::drill::report::millis;
+use crate::lab::report::millis;
 
 const CLOSED: &str = "closed";
 const OPEN: &str = "open";

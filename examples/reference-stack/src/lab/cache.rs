@@ -9,9 +9,9 @@ use mainstay_redis::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use mainstay_redis::redis::{AsyncTypedCommands, Client, RedisError};
 use mainstay_redis::{Guarded, rejected};
 
-use crate::drill::gateway::TIMEOUT;
-use crate::drill::guard;
-use crate::drill::phase::Route;
+use crate::lab::gateway::TIMEOUT;
+use crate::lab::guard;
+use crate::lab::phase::Route;
 
 /// The key that is asked for. It need not be there: a missing key is an answer like any other.
 const KEY: &str = "greeting";

@@ -16,7 +16,7 @@ use clap::Args;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::drill::counts::{Count, Counts};
+use crate::lab::counts::{Count, Counts};
 
 /// How long a piece of work takes.
 const WORK: Duration = Duration::from_millis(3);

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::drill::upstream::LISTENING;
+use crate::lab::upstream::LISTENING;
 
 /// How often a gateway is asked whether it is ready. Its drain delay must be longer than this and the patience together.
 const PROBE_EVERY: Duration = Duration::from_millis(100);

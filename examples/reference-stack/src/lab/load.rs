@@ -16,8 +16,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::drill::counts::PHASE;
-use crate::drill::phase::{Phase, Route};
+use crate::lab::counts::PHASE;
+use crate::lab::phase::{Phase, Route};
 
 /// How long a caller waits for the gateway, which should have given up long before.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::drill::counts::Counts;
-use crate::drill::load::{Call, Outcome};
-use crate::drill::phase::{Dependency, Kind, Phase, Route};
-use crate::drill::timeline::Event;
-use crate::drill::verdict::{self, Verdict};
+use crate::lab::counts::Counts;
+use crate::lab::load::{Call, Outcome};
+use crate::lab::phase::{Dependency, Kind, Phase, Route};
+use crate::lab::timeline::Event;
+use crate::lab::verdict::{self, Verdict};
 
 /// From here on after the breaker closed, callers shall notice nothing any more.
 const AFTERMATH: Duration = Duration::from_millis(50);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::drill::phase::Kind;
-use crate::drill::report::{Part, PhaseReport, Report, Side, millis};
+use crate::lab::phase::Kind;
+use crate::lab::report::{Part, PhaseReport, Report, Side, millis};
 
 /// The columns of the table: heading, width, and what stands there.
 type Column = (&'static str, usize, fn(&Side) -> String);

@@ -27,14 +27,14 @@ use mainstay::breaker::Breaker;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
-use crate::drill::cache::Cache;
-use crate::drill::counts::Counts;
-use crate::drill::gateway::{Sent, TIMEOUT};
-use crate::drill::load::Load;
-use crate::drill::outage::Outage;
-use crate::drill::phase::{Dependency, Kind};
-use crate::drill::report::{Part, Report, Seen, Span};
-use crate::drill::timeline::Timeline;
+use crate::lab::cache::Cache;
+use crate::lab::counts::Counts;
+use crate::lab::gateway::{Sent, TIMEOUT};
+use crate::lab::load::Load;
+use crate::lab::outage::Outage;
+use crate::lab::phase::{Dependency, Kind};
+use crate::lab::report::{Part, Report, Seen, Span};
+use crate::lab::timeline::Timeline;
 
 /// As many files as the highest rate needs: each call that waits holds three sockets of this process.
 const FILES: u64 = 4_096;

@@ -17,9 +17,9 @@ use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::drill::counts::{Count, Counts};
-use crate::drill::phase::Phase;
-use crate::drill::upstream::LISTENING;
+use crate::lab::counts::{Count, Counts};
+use crate::lab::phase::Phase;
+use crate::lab::upstream::LISTENING;
 
 /// How long the upstream may take to start, and to answer the drill's own questions.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -116,7 +116,7 @@ impl Process {
 /// Starts this very program as the upstream, and returns when it listens.
 async fn start(address: SocketAddr) -> anyhow::Result<Child> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["upstream", "--until-stdin-closes", "--listen", &address.to_string()])
+        .args(["lab", "upstream", "--until-stdin-closes", "--listen", &address.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

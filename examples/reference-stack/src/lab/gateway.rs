@@ -22,11 +22,11 @@ use tower::timeout::error::Elapsed;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
-use crate::drill::cache::Cache;
-use crate::drill::counts::{Counts, ROUTE};
-use crate::drill::phase::Route;
-use crate::drill::timeline::Timeline;
-use crate::drill::{guard, health};
+use crate::lab::cache::Cache;
+use crate::lab::counts::{Counts, ROUTE};
+use crate::lab::phase::Route;
+use crate::lab::timeline::Timeline;
+use crate::lab::{guard, health};
 
 /// How long the gateway waits for what it depends on, on both routes.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(750);

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::drill::gateway::TIMEOUT;
-use crate::drill::phase::{Kind, Phase};
-use crate::drill::report::{PhaseReport, millis};
+use crate::lab::gateway::TIMEOUT;
+use crate::lab::phase::{Kind, Phase};
+use crate::lab::report::{PhaseReport, millis};
 
 /// How soon the breaker must have noticed, beyond the time-out that it must wait for while the dependency hangs.
 const NOTICE_MS: f64 = 1_000.0;
@@ -108,7 +108,7 @@ fn after(time: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drill::report::Side;
+    use crate::lab::report::Side;
 
     /// What a route without a breaker looks like while the dependency fails.
     fn failing() -> Side {
