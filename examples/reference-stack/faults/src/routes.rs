@@ -40,8 +40,11 @@ async fn off(State(faults): State<Faults>) -> Response {
     show(State(faults)).await
 }
 
+/// With the tasks of the runtime: a call that is never forgotten would show there.
 async fn counts(State(faults): State<Faults>) -> Response {
-    answer(StatusCode::OK, "application/json", &json!(faults.counts()))
+    let mut counts = json!(faults.counts());
+    counts["tokio_alive_tasks"] = json!(tokio::runtime::Handle::current().metrics().num_alive_tasks());
+    answer(StatusCode::OK, "application/json", &counts)
 }
 
 /// As RFC 9457 says.

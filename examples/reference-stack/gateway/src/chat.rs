@@ -77,9 +77,8 @@ pub async fn complete(
         }
         Turn::First(first) => {
             let task = first.task();
-            let request =
-                SubmitTaskRequest { id: task.to_string(), traceparent: trace.to_string(), ..request };
-            let submitted = app.orchestrators.submit(request, &trace).await;
+            let request = trace.follow(SubmitTaskRequest { id: task.to_string(), ..request });
+            let submitted = app.orchestrators.submit(request).await;
             drop(room);
             let answered = match submitted {
                 Ok(_) if is_streamed => chunks(&app, &caller.user, task, reply(task)).await,

@@ -31,7 +31,6 @@ use together::{A_MOMENT, ask_together};
 
 use crate::events::EventId;
 use crate::problem::{FAILED_DEPENDENCY, Problem};
-use crate::trace::Trace;
 
 /// Until a call's head is there.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -94,7 +93,7 @@ impl Orchestrators {
     /// # Errors
     ///
     /// What the last of them said.
-    pub async fn submit(&self, request: SubmitTaskRequest, trace: &Trace) -> Result<Task, Problem> {
+    pub async fn submit(&self, request: SubmitTaskRequest) -> Result<Task, Problem> {
         let home = self.all.iter().map(|orchestrator| orchestrator.rank(&request.id)).max();
         let mut refusals = Vec::new();
         for orchestrator in self.by_rendezvous(&request.id) {
@@ -103,11 +102,7 @@ impl Orchestrators {
             {
                 return Ok(task);
             }
-            let mut asked = tonic::Request::new(request.clone());
-            if let Some(state) = trace.state().and_then(|state| state.parse().ok()) {
-                asked.metadata_mut().insert("tracestate", state);
-            }
-            match orchestrator.client.clone().submit_task(asked).await {
+            match orchestrator.client.clone().submit_task(request.clone()).await {
                 Ok(task) => return Ok(task.into_inner()),
                 Err(status) if is_away(&status) => refusals.push(orchestrator.refused(status)),
                 Err(status) => return Err(Problem::of_status(&status)),

@@ -135,9 +135,8 @@ pub async fn submit(
         // Not from this route.
         Turn::Stream(_) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The key is another route's.")),
         Turn::First(first) => {
-            let request =
-                SubmitTaskRequest { id: first.task().to_string(), traceparent: trace.to_string(), ..request };
-            let response = match app.orchestrators.submit(request, &trace).await {
+            let request = trace.follow(SubmitTaskRequest { id: first.task().to_string(), ..request });
+            let response = match app.orchestrators.submit(request).await {
                 Ok(task) => accepted(&task),
                 Err(problem) => problem.into_response(),
             };

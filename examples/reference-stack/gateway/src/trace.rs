@@ -14,6 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use mainstay::health::InFlight;
+use stack_protocol::v1::SubmitTaskRequest;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -43,9 +44,10 @@ impl Trace {
         Self { trace, span: span(), sampled, state }
     }
 
-    /// What others say of it: `tracestate`, which is passed on as it is.
-    pub fn state(&self) -> Option<&str> {
-        self.state.as_deref()
+    /// The task is of this trace. What others say of it, `tracestate`, goes on as it is.
+    pub fn follow(&self, request: SubmitTaskRequest) -> SubmitTaskRequest {
+        let tracestate = self.state.as_deref().unwrap_or_default().to_owned();
+        SubmitTaskRequest { traceparent: self.to_string(), tracestate, ..request }
     }
 }
 

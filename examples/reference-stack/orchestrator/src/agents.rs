@@ -12,6 +12,8 @@ use tonic::{Code, Request, Status};
 use tower::Layer;
 use uuid::Uuid;
 
+use crate::trace::Trace;
+
 /// Those of a complex task. A standard one has the first.
 pub(crate) const AGENTS: [&str; 5] = ["researcher", "planner", "critic", "writer", "reviewer"];
 
@@ -51,14 +53,16 @@ impl Agents {
         agent: &str,
         task: Uuid,
         input: &str,
-        trace: Option<&str>,
+        trace: Option<&Trace>,
     ) -> Result<ExecuteReply, Failed> {
         let request =
             ExecuteRequest { task_id: task.to_string(), agent: agent.to_owned(), input: input.to_owned() };
         let mut request = Request::new(request);
         request.set_timeout(self.within);
-        if let Some(trace) = trace.and_then(|trace| trace.parse().ok()) {
-            request.metadata_mut().insert("traceparent", trace);
+        for (name, value) in trace.into_iter().flat_map(Trace::headers) {
+            if let Ok(value) = value.parse() {
+                request.metadata_mut().insert(name, value);
+            }
         }
         let reply = self.client.clone().execute(request).await;
         reply.map(tonic::Response::into_inner).map_err(|status| Failed::of(&status))

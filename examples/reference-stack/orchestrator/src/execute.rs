@@ -16,7 +16,7 @@ use crate::llm::{From, Llm, Question, Refused};
 use crate::session::Sessions;
 use crate::shortfall::Shortfall;
 use crate::task::{Decided, Degradation, Event, INVALID_REQUEST, Task, Work};
-use crate::trace;
+use crate::trace::Trace;
 
 /// The longest input of an agent, in bytes.
 const LONGEST_INPUT: usize = 64 * 1024;
@@ -48,7 +48,7 @@ struct Step<'a> {
     work: &'a Work,
     mode: ExecutionMode,
     assessment: &'a Assessment,
-    trace: Option<&'a str>,
+    trace: Option<&'a Trace>,
 }
 
 /// What the agents found, as far as it is enough.
@@ -89,7 +89,7 @@ impl Executor {
         decided: &Decided,
         assessment: &Assessment,
     ) -> Done {
-        let trace = work.traceparent.as_deref().and_then(trace::child);
+        let trace = Trace::of(work);
         let mut less = Shortfall::of(task.mode, decided);
         let degradation = self.mainstay.degradation();
         if assessment.is_down("database") {
@@ -98,14 +98,14 @@ impl Executor {
         }
 
         let history = self.history(task, &mut less).await;
-        let step = Step { live, task, work, mode: decided.mode, assessment, trace: trace.as_deref() };
+        let step = Step { live, task, work, mode: decided.mode, assessment, trace: trace.as_ref() };
         let found = self.agents(&step, &mut less).await;
 
         let mut messages = history;
         messages.extend(work.messages.iter().cloned());
         let behavior = degradation.behavior_by(assessment, "llm_call");
         let tell = |text: &str| live.tell(Event::Text(text.to_owned()));
-        let (sampling, trace) = (&work.sampling, trace.as_deref());
+        let (sampling, trace) = (&work.sampling, trace.as_ref());
         let question = Question { task, findings: found.as_message(), messages, sampling, trace };
         let answer = match self.llm.answer(question, behavior.behavior, &tell).await {
             Ok(answer) => answer,

@@ -106,7 +106,12 @@ fn events(task: &Task, after: usize, run: u32) -> Vec<Result<TaskEvent, Status>>
 }
 
 fn read_task(request: SubmitTaskRequest, owner: &str) -> Result<Task, Status> {
-    let SubmitTaskRequest { id, user, session, mode, model, messages, traceparent, sampling } = request;
+    let SubmitTaskRequest { id, user, session, mode, model, messages, traceparent, tracestate, sampling } =
+        request;
+    let is_one = |header: &str, most| {
+        (1..=most).contains(&header.len()) && header.bytes().all(|b| (b' '..=b'~').contains(&b))
+    };
+    let header = |text: String, most| Some(text).filter(|text| is_one(text, most));
     let mode = v1::Mode::try_from(mode).map_err(|_| invalid("mode", "must be one that there is"))?;
     let now = now_ms();
     Ok(Task {
@@ -123,7 +128,8 @@ fn read_task(request: SubmitTaskRequest, owner: &str) -> Result<Task, Status> {
         decided: None,
         work: Some(Arc::new(Work {
             messages: read_messages(messages)?,
-            traceparent: Some(traceparent).filter(|header| !header.is_empty() && header.len() <= 256),
+            traceparent: header(traceparent, 256),
+            tracestate: header(tracestate, 512),
             sampling: read_sampling(sampling.unwrap_or_default())?,
         })),
         answer: String::new(),

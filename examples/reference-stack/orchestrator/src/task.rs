@@ -84,6 +84,8 @@ pub(crate) struct Decided {
 pub(crate) struct Work {
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tracestate: Option<String>,
     #[serde(default)]
     pub(crate) sampling: Sampling,
 }

@@ -1,9 +1,30 @@
-//! The caller's trace, handed on: `traceparent` of the W3C.
+//! The caller's trace, handed on: `traceparent` and `tracestate` of the W3C.
 
 use uuid::Uuid;
 
-/// The header for a call that is made for whoever sent this one; none if it is not one.
-pub(crate) fn child(traceparent: &str) -> Option<String> {
+use crate::task::Work;
+
+/// What is sent with the calls that are made for a task.
+pub(crate) struct Trace {
+    parent: String,
+    state: Option<String>,
+}
+
+impl Trace {
+    /// A child of the task's trace; none if it has none.
+    pub(crate) fn of(work: &Work) -> Option<Self> {
+        let parent = child(work.traceparent.as_deref()?)?;
+        Some(Self { parent, state: work.tracestate.clone() })
+    }
+
+    /// What of it goes with a call, as headers or as metadata.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let state = self.state.as_deref().map(|state| ("tracestate", state));
+        [("traceparent", self.parent.as_str())].into_iter().chain(state)
+    }
+}
+
+fn child(traceparent: &str) -> Option<String> {
     let mut fields = traceparent.split('-');
     let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let hex = |text: &str, digits| {

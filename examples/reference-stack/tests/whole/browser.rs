@@ -55,11 +55,20 @@ fn sequence(id: &Value) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_gets_every_event_once_though_the_connection_is_cut() {
+async fn a_browser_gets_every_event_once_though_the_connection_is_cut_on_embedded_stores() {
+    every_event_once(Stores::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_gets_every_event_once_though_the_connection_is_cut_on_a_redis_and_a_postgresql() {
+    every_event_once(Stores::Servers).await;
+}
+
+async fn every_event_once(stores: Stores) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let page = listener.local_addr().unwrap();
     let origin = format!("http://{page}");
-    let mut stack = Apart::start(1, 1, &[("CORS_ORIGINS", &origin)]).await;
+    let mut stack = Apart::start_on(stores, 1, 1, &[("CORS_ORIGINS", &origin)]).await;
     let gateway = stack.gateways[0].address;
     faults(stack.model.admin, &json!({ "pace": "200ms" })).await;
 

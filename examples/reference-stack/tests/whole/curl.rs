@@ -96,6 +96,7 @@ fn every_route(stack: &Up) {
     curl.ask(&[], &format!("/api/v1/tasks/{id}")).of(200).has(r#""status":"succeeded""#);
     curl.ask(&[], "/api/v1/tasks?page_size=1").of(200).has(&id).has("next_page_token");
     curl.ask(&["-X", "DELETE"], &format!("/api/v1/tasks/{id}")).of(200).has("succeeded");
+    cancel_while_it_runs(&curl, stack.model_admin);
     curl.ask(&[], "/api/v1/tasks/00000000-0000-4000-8000-000000000000")
         .of(404)
         .has("application/problem+json");
@@ -112,7 +113,7 @@ fn every_route(stack: &Up) {
 
     // === what it says about itself ===
     curl.ask(&[], "/openapi.json").of(200).has("/api/v1/tasks/{id}/stream");
-    for path in ["/health", "/readyz", "/livez"] {
+    for path in ["/health", "/readiness", "/readyz", "/livez"] {
         curl.ask(&[], path).of(200);
         curl.operate(&[], path).of(200);
     }
@@ -127,9 +128,22 @@ fn every_route(stack: &Up) {
     curl.operate(&reason, "/admin/maintenance").of(401);
     curl.operate(&[&["-H", &bearer][..], &reason].concat(), "/admin/maintenance").of(202);
     curl.operate(&[], "/readyz").of(503);
+    curl.operate(&["-H", &bearer], "/admin/maintenance").of(200).has(r#""reason":"a test""#);
     curl.operate(&["-H", &bearer, "-X", "DELETE"], "/admin/maintenance").of(200);
     curl.operate(&[], "/readyz").of(200);
     curl.run(&[], &format!("http://{}/metrics", stack.orchestrator_admin)).of(200).has("# TYPE");
+}
+
+fn cancel_while_it_runs(curl: &Curl, model: SocketAddr) {
+    let faults = format!("http://{model}/faults");
+    let json = ["-H", "content-type: application/json"];
+    curl.run(&[&json[..], &["-X", "PUT", "-d", r#"{"hang": true}"#]].concat(), &faults).of(200);
+    let task = curl.post("/api/v1/tasks", r#"{"input": "What of the moon?", "mode": "simple"}"#).of(202);
+    let place = format!("/api/v1/tasks/{}", task.json()["id"].as_str().unwrap());
+    curl.ask(&["-X", "DELETE"], &place).of(200);
+    curl.ask(&[], &format!("{place}/stream")).of(200).has("event: ended").has(r#""status":"cancelled""#);
+    curl.ask(&[], &place).of(200).has(r#""status":"cancelled""#);
+    curl.run(&["-X", "DELETE"], &faults).of(200);
 }
 
 #[test]

@@ -38,7 +38,7 @@ async fn two_gateways_let_through_exactly_as_many_as_may() {
         }
 
         // Without Redis each gateway counts for itself, and says so.
-        stack.redis.kill().unwrap();
+        stack.redis.as_mut().unwrap().kill().unwrap();
         let answer = client
             .get(format!("http://{}/v1/models", stack.gateways[0].address))
             .bearer_auth(&token)

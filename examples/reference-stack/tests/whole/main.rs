@@ -15,6 +15,7 @@ mod balance;
 mod browser;
 mod curl;
 mod grpc;
+mod hostile;
 mod idempotency;
 mod limits;
 mod openai;

@@ -45,14 +45,15 @@ pub struct Up {
     _data: TempDir,
 }
 
-/// The stack as many processes, on a real Redis and a real PostgreSQL.
+/// The stack as many processes.
 pub struct Apart {
     pub gateways: Vec<Service>,
     pub orchestrators: Vec<Service>,
     pub agents: Service,
     pub model: Service,
-    pub redis: RedisServer,
-    _postgres: PostgresServer,
+    /// If it is not on embedded stores.
+    pub redis: Option<RedisServer>,
+    _postgres: Option<PostgresServer>,
     pub data: TempDir,
 }
 
@@ -121,23 +122,39 @@ impl Up {
 // === impl Apart ===
 
 impl Apart {
+    /// On a real Redis and a real PostgreSQL.
     pub async fn start(gateways: usize, orchestrators: usize, more: &[(&str, &str)]) -> Self {
+        Self::start_on(Stores::Servers, gateways, orchestrators, more).await
+    }
+
+    pub async fn start_on(
+        stores: Stores,
+        gateways: usize,
+        orchestrators: usize,
+        more: &[(&str, &str)],
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let redis = RedisServer::start_with(&["--requirepass", REDIS_PASSWORD]).unwrap();
-        let postgres = PostgresServer::start().unwrap();
         let mut all = variables(more);
-        all.insert("REDIS_URL".to_owned(), format!("redis://:{REDIS_PASSWORD}@{}/", redis.addr()));
-        all.insert(
-            "DATABASE_URL".to_owned(),
-            format!("postgres://postgres:{DATABASE_PASSWORD}@{}/postgres", postgres.addr()),
-        );
+        let (mut redis, mut postgres) = (None, None);
+        if stores == Stores::Servers {
+            let (one, other) =
+                (RedisServer::start_with(&["--requirepass", REDIS_PASSWORD]), PostgresServer::start());
+            let (one, other) = (redis.insert(one.unwrap()), postgres.insert(other.unwrap()));
+            all.insert("REDIS_URL".to_owned(), format!("redis://:{REDIS_PASSWORD}@{}/", one.addr()));
+            all.insert(
+                "DATABASE_URL".to_owned(),
+                format!("postgres://postgres:{DATABASE_PASSWORD}@{}/postgres", other.addr()),
+            );
+        }
         let agents = Service::start("agent-core", all.clone());
         let model = Service::start("llm-service", all.clone());
         all.insert("AGENT_CORE_URL".to_owned(), format!("http://{}", agents.address));
         all.insert("LLM_URL".to_owned(), format!("http://{}/v1", model.address));
         let of = |name: &'static str, at: usize| {
             let mut own = all.clone();
-            own.insert("DATA_DIR".to_owned(), data.path().join(format!("{name}-{at}")).display().to_string());
+            let place = data.path().join(format!("{name}-{at}"));
+            std::fs::create_dir(&place).unwrap();
+            own.insert("DATA_DIR".to_owned(), place.display().to_string());
             own.insert("ORCHESTRATOR_ID".to_owned(), format!("orchestrator-{at}"));
             own
         };

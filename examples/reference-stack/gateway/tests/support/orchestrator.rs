@@ -241,8 +241,6 @@ impl Orchestrator for Fake {
         if self.mood.is_full.load(Ordering::SeqCst) {
             return Err(Status::resource_exhausted("full"));
         }
-        let state = request.metadata().get("tracestate").map(|state| state.to_str().unwrap().to_owned());
-        self.world.0.lock().unwrap().trace_state = state;
         let is_stalled = || self.world.0.lock().unwrap().is_stalled;
         self.world.0.lock().unwrap().stalling += u32::from(is_stalled());
         while is_stalled() {

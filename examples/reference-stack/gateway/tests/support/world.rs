@@ -25,8 +25,6 @@ pub(super) struct Known {
     pub(super) finish_reason: Option<String>,
     /// Submits wait.
     pub(super) is_stalled: bool,
-    /// What the last submit said of its trace.
-    pub(super) trace_state: Option<String>,
     pub(super) stalling: u32,
 }
 
@@ -43,11 +41,6 @@ impl World {
 
     pub fn last_request(&self) -> SubmitTaskRequest {
         self.0.lock().unwrap().requests.last().unwrap().clone()
-    }
-
-    /// What the last request said of its trace.
-    pub fn trace_state(&self) -> Option<String> {
-        self.0.lock().unwrap().trace_state.clone()
     }
 
     pub fn degrade(&self, degradation: Degradation) {

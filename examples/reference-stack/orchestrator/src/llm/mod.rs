@@ -17,6 +17,7 @@ use self::earlier::{Earlier, key};
 use self::provider::{BoxError, Fault, Provider, Said};
 use crate::settings::{self, Settings};
 use crate::task::{Sampling, Task};
+use crate::trace::Trace;
 
 /// The answer when there is none.
 const NOTICE: &str =
@@ -64,7 +65,7 @@ pub(crate) struct Question<'a> {
     pub(crate) findings: Option<ChatMessage>,
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) sampling: &'a Sampling,
-    pub(crate) trace: Option<&'a str>,
+    pub(crate) trace: Option<&'a Trace>,
 }
 
 impl Llm {

@@ -24,6 +24,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 use crate::settings;
+use crate::trace::Trace;
 
 /// The longest answer, in bytes. What comes behind it is not read.
 const LONGEST_ANSWER: usize = 256 * 1024;
@@ -103,7 +104,7 @@ impl Provider {
     pub(super) async fn ask(
         &self,
         request: &ChatRequest,
-        trace: Option<&str>,
+        trace: Option<&Trace>,
         said: &mut Said,
         tell: &(impl Fn(&str) + Sync),
     ) -> Result<(), Fault> {
@@ -123,7 +124,7 @@ impl Provider {
     async fn stream(
         &self,
         request: &ChatRequest,
-        trace: Option<&str>,
+        trace: Option<&Trace>,
         said: &mut Said,
         tell: &(impl Fn(&str) + Sync),
     ) -> Result<(), Fault> {
@@ -132,8 +133,8 @@ impl Provider {
         if let Some(key) = &self.key {
             post = post.header(AUTHORIZATION, format!("Bearer {}", key.expose()));
         }
-        if let Some(trace) = trace {
-            post = post.header("traceparent", trace);
+        for (name, value) in trace.into_iter().flat_map(Trace::headers) {
+            post = post.header(name, value);
         }
         let body = serde_json::to_vec(request).map_err(|_| down(&"the request cannot be sent"))?;
         let post = post.body(Full::from(body)).map_err(|_| down(&"the request cannot be sent"))?;

@@ -69,9 +69,9 @@ impl Switch {
         self.traces.lock().unwrap().clone()
     }
 
-    fn note(&self, asked: String, trace: Option<&str>) {
+    fn note(&self, asked: String, trace: Option<String>) {
         self.asked.lock().unwrap().push(asked);
-        self.traces.lock().unwrap().extend(trace.map(str::to_owned));
+        self.traces.lock().unwrap().extend(trace);
     }
 
     async fn while_it(&self, mode: Mode) {
@@ -110,6 +110,12 @@ impl FakeLlm {
     }
 }
 
+/// `traceparent tracestate`
+fn trace<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> Option<String> {
+    let state = header("tracestate").unwrap_or_default();
+    header("traceparent").map(|parent| format!("{parent} {state}"))
+}
+
 async fn health(State(switch): State<Switch>) -> StatusCode {
     match switch.mode() {
         Mode::Failing => StatusCode::SERVICE_UNAVAILABLE,
@@ -124,7 +130,8 @@ async fn complete(
     Json(request): Json<ChatRequest>,
 ) -> Response {
     let said: Vec<_> = request.messages.iter().map(|message| message.text().into_owned()).collect();
-    switch.note(said.join(" | "), headers.get("traceparent").and_then(|trace| trace.to_str().ok()));
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
+    switch.note(said.join(" | "), trace(header));
     switch.requests.lock().unwrap().push(request.clone());
     switch.while_it(Mode::Hanging).await;
     if switch.mode() == Mode::Failing {
@@ -207,10 +214,9 @@ impl AgentCore for Agents {
         &self,
         request: Request<ExecuteRequest>,
     ) -> Result<tonic::Response<ExecuteReply>, Status> {
-        let trace =
-            request.metadata().get("traceparent").and_then(|trace| trace.to_str().ok()).map(str::to_owned);
+        let trace = trace(|name| request.metadata().get(name).map(|value| value.to_str().unwrap()));
         let ExecuteRequest { agent, input, .. } = request.into_inner();
-        self.0.note(format!("{agent}: {input}"), trace.as_deref());
+        self.0.note(format!("{agent}: {input}"), trace);
         match self.0.mode() {
             Mode::Failing => return Err(Status::unavailable("down")),
             Mode::Hanging => self.0.while_it(Mode::Hanging).await,

@@ -70,6 +70,7 @@ async fn a_standard_task_has_one_agent_and_a_complex_one_five(stack: Stack) {
     for (mode, agents) in [(Mode::Standard, 1), (Mode::Complex, 5)] {
         let mut request = submit("the tides");
         (request.mode, request.traceparent) = (mode.into(), trace.to_owned());
+        request.tracestate = "congo=t61rcWkgMzE".to_owned();
         let id = request.id.clone();
         let task = run(&client, request).await;
         assert!(succeeded(&task), "{task:?}");
@@ -95,7 +96,11 @@ async fn a_standard_task_has_one_agent_and_a_complex_one_five(stack: Stack) {
     );
     let traces = [stack.llm.switch.traces(), stack.agents.switch.traces()].concat();
     assert_eq!(traces.len(), 2 + 6);
-    assert!(traces.iter().all(|child| child.starts_with(&trace[..36]) && child != trace), "{traces:?}");
+    for child in &traces {
+        let (parent, state) = child.split_once(' ').unwrap();
+        assert!(parent.starts_with(&trace[..36]) && parent != trace, "{traces:?}");
+        assert_eq!(state, "congo=t61rcWkgMzE");
+    }
     running.stop().await;
 }
 

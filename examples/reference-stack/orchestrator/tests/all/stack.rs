@@ -141,6 +141,7 @@ pub(crate) fn submit(text: &str) -> SubmitTaskRequest {
         model: String::new(),
         messages: vec![Message { role: "user".to_owned(), content: text.to_owned() }],
         traceparent: String::new(),
+        tracestate: String::new(),
         sampling: None,
     }
 }
