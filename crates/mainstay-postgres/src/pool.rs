@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
-use mainstay_breaker::{Breaker, Verdict};
+use mainstay_breaker::{Breaker, Stage, State, Verdict};
 use sqlx::postgres::{PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Error, Execute, Executor, PgPool, Postgres, SqlSafeStr, SqlStr};
+use tokio::runtime::Handle;
 
 use crate::acquire::acquire;
 use crate::alarm::Alarm;
@@ -184,6 +185,41 @@ impl GuardedPool {
         let max = pool.options().get_max_connections();
         let waiters = self.shared.occupancy.waiters();
         PoolFigures { size, idle, in_use: size - idle, max, waiters }
+    }
+
+    /// Whether to ask the server now, for callers who can do without and should not be the ones who find out that it is still down.
+    ///
+    /// True while the breaker is closed or ramps up, false while it is open. While it is half-open this is false too, and a `SELECT 1` is
+    /// made in the background, as one of its probes: as many as the breaker admits. So a breaker closes again although no
+    /// caller is ever a probe. Outside of a tokio runtime nothing is asked; then let a health check ask.
+    ///
+    /// ```no_run
+    /// # use mainstay_postgres::{GuardedPool, sqlx};
+    /// # async fn example(db: GuardedPool) -> Option<i64> {
+    /// if !db.is_up() {
+    ///     return None; // at once, and not after a deadline
+    /// }
+    /// sqlx::query_scalar("SELECT count(*) FROM visits").fetch_one(&db).await.ok()
+    /// # }
+    /// ```
+    pub fn is_up(&self) -> bool {
+        match self.breaker().state() {
+            State::Closed => true,
+            State::Open => false,
+            State::HalfOpen => {
+                let stay = self.breaker().snapshot().half_open;
+                if stay.is_some_and(|stay| stay.stage == Stage::Ramping) {
+                    return true;
+                }
+                if let Ok(runtime) = Handle::try_current() {
+                    let db = self.clone();
+                    runtime.spawn(async move {
+                        let _ = sqlx::query("SELECT 1").execute(&db).await;
+                    });
+                }
+                false
+            }
+        }
     }
 
     /// The pool itself. What is done with it is not guarded.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ground::{PATIENCE, SLACK, breaker, failures, resilient, server, tolerant, until};
-use mainstay_breaker::{Breaker, Clock, Settings, State, Trip};
+use mainstay_breaker::{Breaker, Clock, OpenFor, Settings, State, Trip};
 use mainstay_postgres::sqlx::postgres::PgPoolOptions;
 use mainstay_postgres::sqlx::{self, Error};
 use mainstay_postgres::{GuardedPool, default_settings, rejected};
@@ -216,4 +216,27 @@ async fn fill(db: &GuardedPool, connections: usize) {
     }
     drop(all);
     until("they are idle", || db.figures().idle == connections as u32).await;
+}
+
+#[tokio::test]
+async fn callers_who_ask_whether_it_is_up_are_never_probes_and_it_closes_again() {
+    let mut server = alone().await;
+    let (clock, time) = Clock::manual();
+    let settings = default_settings().open_for(OpenFor::fixed(Duration::from_secs(10)));
+    let breaker = Breaker::builder("db").settings(settings).clock(clock).build().unwrap();
+    let pool = PgPoolOptions::new().max_connections(4).connect_lazy(&server.url()).unwrap();
+    let db = GuardedPool::new(pool, breaker).acquire_deadline(ACQUIRE);
+    assert!(db.is_up());
+    server.kill().unwrap();
+    while db.breaker().state() == State::Closed {
+        sqlx::query("SELECT 1").execute(&db).await.unwrap_err();
+    }
+    assert!(!db.is_up(), "open");
+    server.restart().unwrap();
+    assert!(!db.is_up(), "still open");
+    let admitted = db.breaker().snapshot().totals;
+    time.advance(Duration::from_secs(10));
+    until("its own probes have closed it", || db.is_up()).await;
+    assert_eq!(db.breaker().snapshot().totals.failure, admitted.failure);
+    sqlx::query("SELECT 1").execute(&db).await.unwrap();
 }

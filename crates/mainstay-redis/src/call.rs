@@ -60,7 +60,10 @@ where
 }
 
 /// Bounds a request. Tokio panics here, and only here, without a runtime whose timer is enabled.
-fn bounded<T>(deadline: Duration, ask: RedisFuture<'_, T>) -> RedisResult<Timeout<RedisFuture<'_, T>>> {
+pub(crate) fn bounded<T>(
+    deadline: Duration,
+    ask: RedisFuture<'_, T>,
+) -> RedisResult<Timeout<RedisFuture<'_, T>>> {
     catch_unwind(AssertUnwindSafe(|| timeout(deadline, ask))).map_err(|_| no_timer())
 }
 

@@ -99,6 +99,7 @@ mod guarded;
 pub mod health;
 mod request;
 mod settings;
+mod up;
 mod verdict;
 
 pub use error::{DeadlinePassed, rejected, rejected_in, timed_out, timed_out_in};

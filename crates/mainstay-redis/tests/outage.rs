@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mainstay_breaker::{Breaker, OpenFor, State, Trip};
+use mainstay_breaker::{Breaker, Clock, OpenFor, State, Trip};
 use mainstay_redis::redis::aio::{ConnectionLike, ConnectionManager};
 use mainstay_redis::redis::{AsyncCommands, Client, RedisResult};
 use mainstay_redis::{Guarded, rejected, timed_out};
@@ -340,4 +340,27 @@ async fn a_rejected_call_does_not_make_the_manager_reconnect() {
     breaker.reset();
     redis.ping::<String>().await.unwrap();
     assert_eq!(proxy.accepted(), 1);
+}
+
+#[tokio::test]
+async fn callers_who_ask_whether_it_is_up_are_never_probes_and_it_closes_again() {
+    let mut server = RedisServer::start().unwrap();
+    let (clock, time) = Clock::manual();
+    let settings = mainstay_redis::default_settings().open_for(OpenFor::fixed(AGES));
+    let breaker = Breaker::builder("redis").settings(settings).clock(clock).build().unwrap();
+    let mut redis = Guarded::new(manager(&server.url()).await, breaker).deadline(LIMIT);
+    assert!(redis.is_up());
+    server.kill().unwrap();
+    while redis.breaker().state() == State::Closed {
+        redis.get::<_, Option<String>>("key").await.unwrap_err();
+    }
+    assert!(!redis.is_up(), "open");
+    server.restart().unwrap();
+    assert!(!redis.is_up(), "still open");
+    let before = redis.breaker().snapshot().totals;
+    time.advance(AGES);
+    until("its own probes have closed it", async || redis.is_up()).await;
+    let failures = redis.breaker().snapshot().totals.failure - before.failure;
+    assert_eq!(failures, 0, "the news of an outage that is over fails no probe");
+    redis.set::<_, _, ()>("key", "value").await.unwrap();
 }

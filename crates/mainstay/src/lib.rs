@@ -38,6 +38,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+#[cfg(feature = "metrics")]
+mod figures;
 #[cfg(feature = "config")]
 mod live;
 mod mainstay;

@@ -90,3 +90,37 @@ fn breakers_live_as_long_as_what_was_built() {
     assert!(mainstay.breaker("http").is_none());
     assert_eq!(names(&mainstay.clone()), ["redis", "llm_service"]);
 }
+
+#[cfg(feature = "metrics")]
+#[test]
+fn how_it_stands_with_the_breakers_can_be_seen() {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+    let mainstay = Mainstay::builder("gateway").breaker("redis", |breaker| breaker).build().unwrap();
+    let redis = mainstay.breaker("redis").unwrap();
+    redis.try_acquire().unwrap().success();
+    redis.trip();
+    redis.try_acquire().unwrap_err();
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || mainstay.publish());
+    let figures = recorder.snapshotter().snapshot().into_vec();
+    let figure = |name: &str, outcome: Option<&str>| {
+        let has = |key: &metrics::Key, label: &str, value: &str| {
+            key.labels().any(|it| it.key() == label && it.value() == value)
+        };
+        let found = figures.iter().map(|(key, _, _, value)| (key.key(), value)).find(|(key, _)| {
+            key.name() == name
+                && has(key, "breaker", "redis")
+                && outcome.is_none_or(|it| has(key, "outcome", it))
+        });
+        match found.unwrap().1 {
+            DebugValue::Gauge(figure) => figure.into_inner(),
+            DebugValue::Counter(figure) => *figure as f64,
+            DebugValue::Histogram(_) => f64::NAN,
+        }
+    };
+    assert_eq!(figure("mainstay_breaker_state", None), 2.0);
+    assert_eq!(figure("mainstay_breaker_calls_total", Some("success")), 1.0);
+    assert_eq!(figure("mainstay_breaker_calls_total", Some("rejected")), 1.0);
+    assert_eq!(figure("mainstay_breaker_would_reject_total", None), 0.0);
+    assert!(figures.iter().any(|(key, ..)| key.key().name() == "mainstay_degrade_level"), "degradation too");
+}

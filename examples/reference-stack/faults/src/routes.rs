@@ -4,9 +4,10 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Faults, Mistake, Switches};
+use crate::{Counts, Faults, Mistake, Switches};
 
 const LONGEST_BODY: usize = 16 * 1024;
 
@@ -40,11 +41,18 @@ async fn off(State(faults): State<Faults>) -> Response {
     show(State(faults)).await
 }
 
+#[derive(Serialize)]
+struct Held {
+    #[serde(flatten)]
+    counts: Counts,
+    tokio_alive_tasks: usize,
+}
+
 /// With the tasks of the runtime: a call that is never forgotten would show there.
 async fn counts(State(faults): State<Faults>) -> Response {
-    let mut counts = json!(faults.counts());
-    counts["tokio_alive_tasks"] = json!(tokio::runtime::Handle::current().metrics().num_alive_tasks());
-    answer(StatusCode::OK, "application/json", &counts)
+    let tokio_alive_tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let held = Held { counts: faults.counts(), tokio_alive_tasks };
+    answer(StatusCode::OK, "application/json", &json!(held))
 }
 
 /// As RFC 9457 says.

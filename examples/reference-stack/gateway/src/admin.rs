@@ -121,11 +121,8 @@ fn look(app: &App) -> Maintenance {
 
 /// What the managers decided is told to the recorder only when somebody asks.
 async fn render(State(app): State<App>) -> Result<Response, Problem> {
-    app.mainstay.degradation().publish();
+    app.mainstay.publish();
     app.reloader.publish();
-    for breaker in app.mainstay.breakers() {
-        crate::figures::publish(&breaker);
-    }
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     metrics::gauge!("tokio_alive_tasks").set(tasks as f64);
     let Some(Some(handle)) = METRICS.get() else {

@@ -59,7 +59,9 @@ impl FromRequest<App> for JsonBytes {
         // One that does not say how long it is may be as long as one may be.
         let room = u32::try_from(announced.unwrap_or(limit).max(1)).unwrap_or(u32::MAX);
         let Ok(Ok(room)) = timeout(time, app.bodies.clone().acquire_many_owned(room)).await else {
-            return Err(Problem::unavailable("Too much is being sent at the moment.", time));
+            // What callers send at once says nothing of what the gateway depends on.
+            let problem = Problem::unavailable("Too much is being sent at the moment.", time);
+            return Err(problem.without_asking());
         };
         let body = Limited::new(request.into_body(), limit).collect();
         match timeout(time, body).await {

@@ -21,7 +21,7 @@ use crate::auth::Caller;
 use crate::body::{JsonBytes, mode, session};
 use crate::degraded::say_of_task;
 use crate::events::{EventId, to_its_end};
-use crate::idempotency::{Fingerprint, IdempotencyKey, Turn, replayed};
+use crate::idempotency::{Fingerprint, Keyed, Turn, replayed};
 use crate::openapi::{ChatAnswer, ChatQuestion, Models, OpenAiError, Retried, StreamEvent, Thorough};
 use crate::orchestrators::Found;
 use crate::problem::{Problem, is_callers_mistake};
@@ -46,10 +46,10 @@ pub async fn complete(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(trace): Extension<Trace>,
+    Keyed(key): Keyed,
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<Response, Problem> {
-    let key = IdempotencyKey::of(&headers)?;
     let JsonBytes(bytes, room) = body;
     let chat = ChatRequest::read(&bytes)?;
     known_model(&app, &chat.model)?;

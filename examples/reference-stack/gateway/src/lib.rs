@@ -12,7 +12,6 @@ pub mod chat;
 mod cors;
 pub mod degraded;
 pub mod events;
-mod figures;
 pub mod idempotency;
 pub mod limit;
 pub mod openapi;

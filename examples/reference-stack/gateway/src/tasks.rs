@@ -15,7 +15,7 @@ use crate::body::{Asked, JsonBytes, TaskId, is_name, session};
 use crate::chat::known_model;
 use crate::degraded::{self, say_of_task};
 use crate::events::{self, EventId};
-use crate::idempotency::{Fingerprint, IdempotencyKey, Turn};
+use crate::idempotency::{Fingerprint, Keyed, Turn};
 use crate::openapi::{Resumed, Retried, StreamEvent};
 use crate::orchestrators::Found;
 use crate::problem::{Problem, ProblemBody};
@@ -115,10 +115,10 @@ pub async fn submit(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(trace): Extension<Trace>,
+    Keyed(key): Keyed,
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<Response, Problem> {
-    let key = IdempotencyKey::of(&headers)?;
     let new = body.read::<NewTask>()?;
     if let Some(model) = &new.model {
         known_model(&app, model)?;

@@ -30,7 +30,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         return (StatusCode::NOT_FOUND, "no recorder is installed\n").into_response();
     };
     // What the managers know becomes metrics now.
-    admin.mainstay.degradation().publish();
+    admin.mainstay.publish();
     admin.reloader.publish();
     admin.spool.publish();
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();

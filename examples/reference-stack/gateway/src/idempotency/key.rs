@@ -1,5 +1,7 @@
 //! What the caller calls a request, and what it is made of.
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -20,13 +22,20 @@ pub struct IdempotencyKey(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
+/// The key of a request, if it has one; looked at before its body is. A refusal is 400: for one that is none, and for two.
+#[derive(Debug)]
+pub struct Keyed(pub Option<IdempotencyKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Keyed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        IdempotencyKey::of(&parts.headers).map(Self)
+    }
+}
+
 impl IdempotencyKey {
-    /// That of a request, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// 400 for one that is none, and for two.
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(key) = values.next() else { return Ok(None) };
         let is_key = (1..=LONGEST).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-pub use key::{Fingerprint, IdempotencyKey};
+pub use key::{Fingerprint, IdempotencyKey, Keyed};
 pub use lease::Lease;
 pub use memory::MemoryStore;
 pub use redis::RedisStore;

@@ -66,6 +66,9 @@ impl RedisStore {
         record: &str,
         lease: Duration,
     ) -> Result<Option<String>, StoreDown> {
+        if !self.redis.is_up() {
+            return Err(StoreDown);
+        }
         let mut call = BEGIN.key(name);
         let call = call.key(below(name)).arg(record).arg(millis(lease));
         call.invoke_async(&mut self.redis.clone()).await.map_err(down)

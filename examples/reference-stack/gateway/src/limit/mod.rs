@@ -53,7 +53,8 @@ impl Limiter {
     /// Counts a request, if it is admitted.
     pub async fn admit(&self, caller: &Caller) -> Verdict {
         let quota = self.limits.of(caller.tier);
-        if let Some(shared) = &self.shared {
+        // While it is down nobody waits to find out that it is.
+        if let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_up()) {
             match shared.admit(&caller.user, quota).await {
                 Ok(admission) => return Verdict { admission, stands_in: false },
                 Err(error) => tracing::debug!(%error, "limits are counted here: Redis is down"),

@@ -45,6 +45,11 @@ impl RedisLimiter {
         Self { redis }
     }
 
+    /// Whether it is worth asking.
+    pub fn is_up(&self) -> bool {
+        self.redis.is_up()
+    }
+
     /// Counts a request, if it is admitted.
     ///
     /// # Errors

@@ -12,7 +12,11 @@ use super::provider::Said;
 use crate::task::Sampling;
 
 /// What they may take of the memory, in bytes.
-const MOST: u64 = 64 * 1024 * 1024;
+const MOST: u64 = 32 * 1024 * 1024;
+/// What one takes beside its texts: the key, its places in the cache, and what allocators round up.
+const BESIDE: usize = 640;
+/// About as many as that is.
+const ENTRIES: usize = 32 * 1024;
 /// How long one may stand in.
 const GOOD_FOR: Duration = Duration::from_secs(3600);
 
@@ -33,7 +37,7 @@ struct ByBytes;
 
 impl Earlier {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Cache::with_weighter(1000, MOST, ByBytes)))
+        Self(Arc::new(Cache::with_weighter(ENTRIES, MOST, ByBytes)))
     }
 
     pub(super) fn put(&self, key: Key, said: &Said) {
@@ -53,6 +57,6 @@ pub(super) fn key(user: &str, model: &str, sampling: &Sampling, messages: &[Chat
 
 impl Weighter<Key, Answered> for ByBytes {
     fn weight(&self, _: &Key, answered: &Answered) -> u64 {
-        (answered.said.text.len() + answered.said.model.len()) as u64 + 128
+        (answered.said.text.capacity() + answered.said.model.capacity() + BESIDE) as u64
     }
 }

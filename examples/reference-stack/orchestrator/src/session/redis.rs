@@ -52,7 +52,13 @@ impl Redis {
         health::check(self.connection.clone())
     }
 
+    /// Nobody waits to find out that it is down.
+    fn is_up(&self) -> Result<(), Down> {
+        self.connection.is_up().then_some(()).ok_or(Down)
+    }
+
     pub(super) async fn last(&self, user: &str, session: &str) -> Result<Vec<ChatMessage>, Down> {
+        self.is_up()?;
         let told = isize::try_from(TOLD).unwrap_or(isize::MAX);
         let said: Vec<String> =
             self.connection.clone().lrange(list(user, session), -told, -1).await.map_err(down)?;
@@ -67,6 +73,7 @@ impl Redis {
         task: Uuid,
         messages: &[ChatMessage],
     ) -> Result<(), Down> {
+        self.is_up()?;
         let list = list(user, session);
         let mut append = cmd("EVAL");
         append.arg(APPEND).arg(2).arg(&list).arg(format!("{list}:tasks"));

@@ -18,7 +18,12 @@ use super::{Down, Listed, Page, Record, row};
 use crate::task::Task;
 
 /// How long a reader waits for a connection, and then for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CONNECTED_WITHIN: Duration = Duration::from_millis(500);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// When to ask again for what cannot be known because it is down.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long it may take to say goodbye.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is tried to make the tables, and how long that may take.
 const MIGRATE_EVERY: Duration = Duration::from_millis(500);
 const MIGRATE_WITHIN: Duration = Duration::from_secs(30);
@@ -103,15 +108,18 @@ impl Postgres {
     }
 
     pub(super) async fn close(&self) {
-        let _ = timeout(PATIENCE, self.db.close()).await;
+        let _ = timeout(CLOSED_WITHIN, self.db.close()).await;
     }
 
-    /// The database as readers ask it, once it has its tables.
+    /// The database as readers ask it, once it has its tables. While it is down nobody waits to find out that it is.
     fn ready(&self) -> Result<GuardedPool, Down> {
+        if !self.db.is_up() {
+            return Err(Down { retry_after: Some(ASK_AGAIN) });
+        }
         if !*self.migrated.borrow() {
             return Err(Down { retry_after: Some(MIGRATE_EVERY) });
         }
-        Ok(self.db.clone().acquire_deadline(PATIENCE).statement_deadline(PATIENCE))
+        Ok(self.db.clone().acquire_deadline(CONNECTED_WITHIN).statement_deadline(ANSWERED_WITHIN))
     }
 }
 
