@@ -15,8 +15,8 @@ use crate::machine::{Identity, Machine};
 use crate::permit::Held;
 use crate::run::Run;
 use crate::{
-    BreakerError, Control, HalfOpen, OwnedPermit, Permit, Rejected, Settings, Snapshot, State, Transition,
-    Transitions, Trip,
+    BreakerError, Control, HalfOpen, Outlook, OwnedPermit, Permit, Rejected, Settings, Snapshot, Stage,
+    State, Transition, Transitions, Trip,
 };
 
 /// Guards one dependency. Cheap to clone; all clones share one state.
@@ -179,6 +179,32 @@ impl Breaker {
     /// The state effective now, with every transition that is due. Changes nothing.
     pub fn state(&self) -> State {
         self.machine().stand().state()
+    }
+
+    /// What to expect of a call, for callers who can do without and should not be those who find out that the dependency is still down.
+    /// Changes nothing.
+    ///
+    /// ```
+    /// use mainstay_breaker::{Breaker, Control, Outlook};
+    ///
+    /// let breaker = Breaker::new("redis")?;
+    /// assert_eq!(breaker.outlook(), Outlook::Up);
+    /// breaker.trip();
+    /// assert_eq!(breaker.outlook(), Outlook::Down);
+    /// breaker.set_control(Control::ObserveOnly);
+    /// assert_eq!(breaker.outlook(), Outlook::Up, "nothing is rejected");
+    /// # Ok::<(), mainstay_breaker::ConfigError>(())
+    /// ```
+    pub fn outlook(&self) -> Outlook {
+        match (self.control(), self.state()) {
+            (Control::ForcedOpen, _) | (Control::Automatic, State::Open) => Outlook::Down,
+            (Control::Automatic, State::HalfOpen) => {
+                let stay = self.snapshot().half_open;
+                let is_probing = stay.is_none_or(|stay| stay.stage == Stage::Probing);
+                if is_probing { Outlook::InDoubt } else { Outlook::Up }
+            }
+            _ => Outlook::Up,
+        }
     }
 
     /// Everything about the breaker at one moment. Changes nothing.

@@ -88,5 +88,5 @@ pub use service::{BreakerService, PassError, Refuse, RespondWith};
 pub use settings::{HalfOpen, Settings};
 pub use snapshot::{HalfOpenSnapshot, RuleSnapshot, Snapshot, Totals};
 pub use subscribe::Transitions;
-pub use transition::{Cause, Control, Stage, State, Transition};
+pub use transition::{Cause, Control, Outlook, Stage, State, Transition};
 pub use trip::{Trip, Window};

@@ -15,6 +15,17 @@ pub enum State {
     HalfOpen,
 }
 
+/// What to expect of a call. See [`Breaker::outlook`](crate::Breaker::outlook).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outlook {
+    /// It goes through, or, while the breaker ramps up, it may.
+    Up,
+    /// It may go through, as a probe: nobody knows whether the dependency is back.
+    InDoubt,
+    /// It is rejected.
+    Down,
+}
+
 /// The two stages of [`State::HalfOpen`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]

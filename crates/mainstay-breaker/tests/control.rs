@@ -6,7 +6,8 @@ use std::time::Duration;
 use Control::{Automatic, ForcedClosed, ForcedOpen, ObserveOnly};
 use Verdict::{Failure, Success};
 use mainstay_breaker::{
-    Breaker, Clock, Control, HalfOpen, ManualClock, OpenFor, Permit, RejectReason, State, Trip, Verdict,
+    Breaker, Clock, Control, HalfOpen, ManualClock, OpenFor, Outlook, Permit, RejectReason, State, Trip,
+    Verdict,
 };
 
 const OPEN: Duration = Duration::from_secs(10);
@@ -266,4 +267,23 @@ fn the_snapshot_promises_no_retry_under_a_hand() {
         breaker.set_control(control);
         assert_eq!(breaker.snapshot().retry_after, None, "{control:?}");
     }
+}
+
+#[test]
+fn the_outlook_is_what_a_call_would_find() {
+    let (breaker, time) = breaker();
+    let by_control = || {
+        [Automatic, ForcedOpen, ForcedClosed, ObserveOnly].map(|control| {
+            breaker.set_control(control);
+            breaker.outlook()
+        })
+    };
+    assert_eq!(by_control(), [Outlook::Up, Outlook::Down, Outlook::Up, Outlook::Up]);
+    breaker.trip();
+    assert_eq!(by_control(), [Outlook::Down, Outlook::Down, Outlook::Up, Outlook::Up]);
+    time.advance(OPEN);
+    assert_eq!(by_control(), [Outlook::InDoubt, Outlook::Down, Outlook::Up, Outlook::Up]);
+    breaker.set_control(Automatic);
+    breaker.try_acquire().unwrap().success();
+    assert_eq!(breaker.outlook(), Outlook::Up);
 }

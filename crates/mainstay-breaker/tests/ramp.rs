@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use Verdict::{Failure, Success};
 use mainstay_breaker::{
-    Breaker, Cause, Clock, HalfOpen, ManualClock, OpenFor, RejectReason, Stage, State, Trip, Verdict, Window,
+    Breaker, Cause, Clock, HalfOpen, ManualClock, OpenFor, Outlook, RejectReason, Stage, State, Trip,
+    Verdict, Window,
 };
 
 const OPEN: Duration = Duration::from_secs(10);
@@ -232,4 +233,10 @@ fn without_a_ramp_the_breaker_closes_at_once() {
     time.advance(OPEN);
     record_admitted(&breaker, 2, Success);
     assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
+fn while_it_ramps_up_the_outlook_is_good() {
+    let (breaker, _time) = ramping();
+    assert_eq!((breaker.state(), breaker.outlook()), (State::HalfOpen, Outlook::Up));
 }

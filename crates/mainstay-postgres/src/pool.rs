@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
-use mainstay_breaker::{Breaker, Stage, State, Verdict};
+use mainstay_breaker::{Breaker, Outlook, Verdict};
 use sqlx::postgres::{PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Error, Execute, Executor, PgPool, Postgres, SqlSafeStr, SqlStr};
 use tokio::runtime::Handle;
@@ -189,7 +189,7 @@ impl GuardedPool {
 
     /// Whether to ask the server now, for callers who can do without and should not be the ones who find out that it is still down.
     ///
-    /// True while the breaker is closed or ramps up, false while it is open. While it is half-open this is false too, and a `SELECT 1` is
+    /// True while the breaker is closed or ramps up, or rejects nothing (it observes, or is forced closed); false while it is open. While it is half-open this is false too, and a `SELECT 1` is
     /// made in the background, as one of its probes: as many as the breaker admits. So a breaker closes again although no
     /// caller is ever a probe. Outside of a tokio runtime nothing is asked; then let a health check ask.
     ///
@@ -203,14 +203,10 @@ impl GuardedPool {
     /// # }
     /// ```
     pub fn is_up(&self) -> bool {
-        match self.breaker().state() {
-            State::Closed => true,
-            State::Open => false,
-            State::HalfOpen => {
-                let stay = self.breaker().snapshot().half_open;
-                if stay.is_some_and(|stay| stay.stage == Stage::Ramping) {
-                    return true;
-                }
+        match self.breaker().outlook() {
+            Outlook::Up => true,
+            Outlook::Down => false,
+            Outlook::InDoubt => {
                 if let Ok(runtime) = Handle::try_current() {
                     let db = self.clone();
                     runtime.spawn(async move {

@@ -1,4 +1,4 @@
-use mainstay_breaker::{Stage, State, Verdict};
+use mainstay_breaker::{Outlook, Verdict};
 use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Value};
 use tokio::runtime::Handle;
@@ -13,7 +13,7 @@ where
 {
     /// Whether to ask Redis now, for callers who can do without and should not be the ones who find out that it is still down.
     ///
-    /// True while the breaker is closed or ramps up, false while it is open. While it is half-open this is false too, and a `PING` is sent in
+    /// True while the breaker is closed or ramps up, or rejects nothing (it observes, or is forced closed); false while it is open. While it is half-open this is false too, and a `PING` is sent in
     /// the background, as one of its probes: as many as the breaker admits. So a breaker closes again although no caller is ever
     /// a probe. A `PING` that fails over a connection that was lost is sent once more, since a driver may tell the first command of an
     /// outage that is over. Outside of a tokio runtime nothing is sent; then let a health check ask.
@@ -28,14 +28,10 @@ where
     /// # }
     /// ```
     pub fn is_up(&self) -> bool {
-        match self.breaker.state() {
-            State::Closed => true,
-            State::Open => false,
-            State::HalfOpen => {
-                let stay = self.breaker.snapshot().half_open;
-                if stay.is_some_and(|stay| stay.stage == Stage::Ramping) {
-                    return true;
-                }
+        match self.breaker.outlook() {
+            Outlook::Up => true,
+            Outlook::Down => false,
+            Outlook::InDoubt => {
                 if let Ok(runtime) = Handle::try_current() {
                     runtime.spawn(self.clone().probe());
                 }
