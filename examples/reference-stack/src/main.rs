@@ -3,7 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod apart;
+mod drill;
 mod lab;
+mod restore;
+mod rollout;
 mod service;
 mod up;
 
@@ -31,7 +35,26 @@ enum Command {
     Service {
         /// Which one
         name: service::Service,
+        /// Exit when standard input closes, which it does when the process that started this one is gone
+        #[arg(long, hide = true)]
+        until_stdin_closes: bool,
     },
+    /// Kill, stop and break everything that the stack depends on, under load, and measure what becomes of it
+    ///
+    /// Starts everything itself, and runs a stack without Mainstay's layers beside it. Exits with 0 if everything held that had to, with 1 if
+    /// it did not, and with 2 if the drill could not run.
+    Drill(drill::Options),
+    /// Show the report of a drill that was kept as JSON: in the terminal, and as a page
+    Report(drill::report::command::Options),
+    /// Roll new builds of the gateway out behind a small balancer, good and bad ones, and tell what they cost
+    ///
+    /// Exits with 0 if the good one was promoted without a lost request and the bad ones were rolled back in time, with 1 if not, and with 2
+    /// if the drill could not run.
+    Rollout(rollout::Options),
+    /// Lose PostgreSQL and Redis under load, restore them, and tell how long it took and what is lost
+    ///
+    /// Needs `redis-server` and PostgreSQL. Exits with 0 if the targets are met, with 1 if not, and with 2 if the drill could not run.
+    Restore(restore::Options),
     /// One breaker between a gateway and its upstream: what it is worth, and the parts to play with by hand
     #[command(subcommand)]
     Lab(Lab),
@@ -56,7 +79,13 @@ enum Lab {
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Up(options) => up::run(options).await.map(ExitCode::from),
-        Command::Service { name } => name.run().await.map(ExitCode::from),
+        Command::Service { name, until_stdin_closes } => {
+            name.run(until_stdin_closes).await.map(ExitCode::from)
+        }
+        Command::Drill(options) => drill::run(options).await.map(status),
+        Command::Report(options) => drill::report::command::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Restore(options) => apart::unless_told_to_end(restore::run(options)).await.map(status),
+        Command::Rollout(options) => apart::unless_told_to_end(rollout::run(options)).await.map(status),
         Command::Lab(Lab::Drill(options)) => lab::run(options).await.map(status),
         Command::Lab(Lab::Gateway(options)) => lab::gateway::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Lab(Lab::Balancer(options)) => lab::balancer::run(options).await.map(|()| ExitCode::SUCCESS),

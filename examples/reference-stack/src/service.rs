@@ -1,6 +1,7 @@
 //! A service of the stack as a process of its own: what its own binary does, from this one, so that a drill needs no other.
 
 use std::error::Error;
+use std::io::Read;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -10,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 /// The services, by the names of their crates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "one crate is called so")]
 pub(crate) enum Service {
     AgentCore,
     LlmService,
@@ -29,8 +31,11 @@ impl Service {
         }
     }
 
-    /// Serves until a signal ends it. Returns the exit status.
-    pub(crate) async fn run(self) -> anyhow::Result<u8> {
+    /// Serves until a signal ends it, or at once when standard input closes, if that is asked for. Returns the exit status.
+    pub(crate) async fn run(self, until_stdin_closes: bool) -> anyhow::Result<u8> {
+        if until_stdin_closes {
+            std::thread::spawn(orphaned);
+        }
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
         match self.serve().await {
@@ -53,12 +58,14 @@ impl Service {
         };
         match self {
             Self::AgentCore => {
-                let running = agent_core::start(agent_core::Settings::load(&variables)?.with_signals()).await?;
+                let running =
+                    agent_core::start(agent_core::Settings::load(&variables)?.with_signals()).await?;
                 say(running.address(), running.admin_address());
                 running.ended().await;
             }
             Self::LlmService => {
-                let running = llm_service::start(llm_service::Settings::load(&variables)?.with_signals()).await?;
+                let running =
+                    llm_service::start(llm_service::Settings::load(&variables)?.with_signals()).await?;
                 say(running.address(), running.admin_address());
                 running.ended().await;
             }
@@ -86,4 +93,11 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Ends the process when the one that started it is gone.
+fn orphaned() {
+    let mut ignored = [0; 64];
+    while std::io::stdin().read(&mut ignored).is_ok_and(|read| read > 0) {}
+    std::process::exit(0);
 }

@@ -103,8 +103,16 @@ async fn a_rolling_restart_under_load_loses_not_one_request() {
         .iter()
         .map(|gateway| format!("http://{},http://{}/readyz", gateway.traffic, gateway.admin))
         .collect();
-    let mut balancer =
-        start(&["lab", "balancer", "--listen", "127.0.0.1:0", "--backend", &backends[0], "--backend", &backends[1]]);
+    let mut balancer = start(&[
+        "lab",
+        "balancer",
+        "--listen",
+        "127.0.0.1:0",
+        "--backend",
+        &backends[0],
+        "--backend",
+        &backends[1],
+    ]);
     let address = place(&mut balancer, "listening on ");
     let client: Http = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
     ready(&client, address, 2).await;

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::response::Html;
 use axum::routing::{get, post};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use mainstay_testkit::{Fault, FaultProxy};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -18,8 +20,11 @@ use crate::tools;
 
 const PAGE: &str = include_str!("../clients/events.html");
 
+/// Where the page's events come from, as soon as there is a page.
+type Source = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
 /// The server of the page, and the longest report that has come.
-async fn serve_page(listener: TcpListener, source: String) -> Arc<Mutex<Value>> {
+fn serve_page(listener: TcpListener, source: Source) -> Arc<Mutex<Value>> {
     let longest = Arc::new(Mutex::new(json!({ "told": [], "cuts": 0, "closed": false })));
     let reports = longest.clone();
     let size = |report: &Value| (report["told"].as_array().unwrap().len(), report["cuts"].as_u64());
@@ -31,8 +36,8 @@ async fn serve_page(listener: TcpListener, source: String) -> Arc<Mutex<Value>> 
             *longest = report;
         }
     });
-    let page = PAGE.replace("SOURCE", &source);
-    let router = Router::new().route("/", get(async move || Html(page))).route("/report", take);
+    let page = get(async move || Html(PAGE.replace("SOURCE", &source().await)));
+    let router = Router::new().route("/", page).route("/report", take);
     tokio::spawn(async move { axum::serve(listener, router).await });
     longest
 }
@@ -45,6 +50,13 @@ fn open(page: SocketAddr, profile: &std::path::Path) -> Program {
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("http://{page}/"));
     Program::start(command, [])
+}
+
+/// The id of a task that was handed in.
+async fn submit(gateway: SocketAddr, task: &Value) -> String {
+    let accepted = ask(Method::POST, gateway, "/api/v1/tasks").json(task).send().await.unwrap();
+    let task: Value = accepted.json().await.unwrap();
+    task["id"].as_str().unwrap().to_owned()
 }
 
 /// The number of an event within its task: `RUN.SEQUENCE`.
@@ -70,15 +82,17 @@ async fn every_event_once(stores: Stores) {
     let origin = format!("http://{page}");
     let mut stack = Apart::start_on(stores, 1, 1, &[("CORS_ORIGINS", &origin)]).await;
     let gateway = stack.gateways[0].address;
-    faults(stack.model.admin, &json!({ "pace": "200ms" })).await;
+    faults(stack.model.admin, &json!({ "pace": "500ms" })).await;
 
-    let task = json!({ "input": "Describe the tides, the moon and the sea", "mode": "complex" });
-    let task: Value =
-        ask(Method::POST, gateway, "/api/v1/tasks").json(&task).send().await.unwrap().json().await.unwrap();
-    let place = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
     let proxy = FaultProxy::start(gateway).unwrap();
-    let source = format!("http://{}{place}/stream?access_token={}", proxy.addr(), token("ann", "max"));
-    let report = serve_page(listener, source).await;
+    let stands_at = proxy.addr();
+    // A browser takes long to start on a busy machine. The task begins when it is there.
+    let source = move || async move {
+        let task = json!({ "input": "Describe the tides, the moon and the sea", "mode": "complex" });
+        let id = submit(gateway, &task).await;
+        format!("http://{stands_at}/api/v1/tasks/{id}/stream?access_token={}", token("ann", "max"))
+    };
+    let report = serve_page(listener, Arc::new(move || source().boxed()));
     let profile = tempfile::tempdir().unwrap();
     let browser = open(page, profile.path());
     let look = |holds: fn(&Value) -> bool| {
@@ -118,18 +132,10 @@ async fn a_page_from_elsewhere_gets_nothing_unless_it_is_allowed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let page = listener.local_addr().unwrap();
     let mut stack = Up::start(Stores::Embedded, &[]);
-    let task: Value = ask(Method::POST, stack.gateway, "/api/v1/tasks")
-        .json(&json!({ "input": "Describe the tides" }))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    let id = task["id"].as_str().unwrap();
+    let id = submit(stack.gateway, &json!({ "input": "Describe the tides" })).await;
     let source =
         format!("http://{}/api/v1/tasks/{id}/stream?access_token={}", stack.gateway, token("ann", "max"));
-    let report = serve_page(listener, source).await;
+    let report = serve_page(listener, Arc::new(move || ready(source.clone()).boxed()));
     let profile = tempfile::tempdir().unwrap();
     let browser = open(page, profile.path());
     until("the browser has given up", || {

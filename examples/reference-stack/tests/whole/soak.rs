@@ -116,7 +116,7 @@ fn quarter(which: usize, of: &[Held], what: impl Fn(&Held) -> f64) -> f64 {
 #[ignore = "takes SOAK_SECONDS (600), at SOAK_RATE (500) requests a second"]
 async fn under_load_for_long_memory_and_files_stay_as_they_are() {
     let (seconds, rate) = (number("SOAK_SECONDS", 600), number("SOAK_RATE", 500));
-    let stack = Apart::start(1, 1, &[("RUST_LOG", "warn")]).await;
+    let stack = Apart::start(1, 1, &[("RUST_LOG", "warn"), ("MAX_RUNNING_TASKS", "2000")]).await;
     let (client, gateway) = (client(), stack.gateways[0].address);
     let tokens: Vec<Arc<str>> = (0..500).map(|user| token(&format!("user-{user}"), "max").into()).collect();
     let services = [&stack.gateways[0], &stack.orchestrators[0], &stack.agents, &stack.model];

@@ -19,7 +19,7 @@ fn build() -> PathBuf {
         return place.into();
     }
     let place = profile();
-    let newest = newest(&Path::new(HERE).join("../../crates")).max(newest(Path::new(HERE)));
+    let newest = newest(&Path::new(HERE).join("../../crates")).max(newest_of_services());
     let is_new =
         |name: &&str| place.join(name).metadata().and_then(|it| it.modified()).is_ok_and(|at| at > newest);
     if SERVICES.iter().all(is_new) {
@@ -43,6 +43,13 @@ fn build() -> PathBuf {
 /// Where cargo has put this test: `target/debug`, say.
 fn profile() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// When a source was changed last of which the services are made: each crate has a directory here.
+fn newest_of_services() -> SystemTime {
+    let here = Path::new(HERE).read_dir().into_iter().flatten().filter_map(Result::ok);
+    let crates = here.map(|entry| entry.path()).filter(|place| place.join("Cargo.toml").exists());
+    crates.map(|place| newest(&place)).max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// When a source was changed last.

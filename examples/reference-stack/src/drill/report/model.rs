@@ -82,6 +82,9 @@ pub(crate) struct Class {
     /// Of these, those that said that they are degraded, and those that had only some parts.
     pub(crate) degraded: u64,
     pub(crate) partial: u64,
+    /// Of those that were answered, however: within a second.
+    #[serde(default)]
+    pub(crate) quick: u64,
     /// Clear refusals: 429 and 503 with Retry-After.
     pub(crate) refused: u64,
     /// Anything else: other errors, broken answers, no answer in time.

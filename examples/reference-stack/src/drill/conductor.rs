@@ -1,0 +1,136 @@
+//! Plays a plan: breaks, waits, restores, watches. Look at [`Conductor::play`].
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::drill::plan::{Fault, Phase, Plan};
+use crate::drill::report::model::Kind;
+use crate::drill::world::World;
+
+/// A part of the drill, as it was played.
+#[derive(Debug, Clone)]
+pub(crate) struct Played {
+    pub(crate) name: String,
+    pub(crate) story: String,
+    pub(crate) kind: Kind,
+    /// What the outage began with.
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
+}
+
+/// When the drill began, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Zero {
+    pub(crate) instant: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+/// Knows what is broken, so that it can be restored whatever happens.
+#[derive(Debug)]
+pub(crate) struct Conductor {
+    pub(crate) world: World,
+    broken: Vec<Fault>,
+}
+
+/// Something to do at a time of a phase.
+struct Step {
+    at: Duration,
+    fault: Fault,
+    begins: bool,
+}
+
+// === impl Zero ===
+
+impl Zero {
+    pub(crate) fn now() -> Self {
+        Self { instant: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+// === impl Conductor ===
+
+impl Conductor {
+    pub(crate) fn new(world: World) -> Self {
+        Self { world, broken: Vec::new() }
+    }
+
+    /// Plays all of it.
+    pub(crate) async fn play(&mut self, plan: &Plan, zero: Zero) -> anyhow::Result<Vec<Played>> {
+        let mut played = Vec::new();
+        for phase in &plan.phases {
+            played.push(self.outage(phase, zero).await?);
+            if let Some(then) = phase.then {
+                let from = Instant::now();
+                let name = phase.name_restored();
+                tell(zero, &name, "everything works again");
+                sleep_until(from + then.0).await;
+                let faults = beginning(phase);
+                let (kind, to) = (Kind::Recovery, Instant::now());
+                let story = format!("After: {}", phase.story);
+                played.push(Played { name, story, kind, faults, from, to });
+            }
+        }
+        Ok(played)
+    }
+
+    /// Restores everything that is broken, whatever has happened before.
+    pub(crate) async fn restore(&mut self) -> anyhow::Result<()> {
+        let mut all = Ok(());
+        while let Some(fault) = self.broken.pop() {
+            let restored = self.world.end(&fault).await;
+            if let Err(error) = &restored {
+                eprintln!("{fault:?} cannot be restored: {error:#}");
+            }
+            all = all.and(restored);
+        }
+        all
+    }
+
+    /// Breaks what a phase breaks. Returns when all of it is restored.
+    async fn outage(&mut self, phase: &Phase, zero: Zero) -> anyhow::Result<Played> {
+        let from = Instant::now();
+        tell(zero, &phase.name, &phase.story);
+        for step in steps(phase) {
+            sleep_until(from + step.at).await;
+            if step.begins {
+                // What fails half-way is restored as well.
+                self.broken.push(step.fault.clone());
+                self.world.begin(&step.fault).await?;
+            } else {
+                self.world.end(&step.fault).await?;
+                self.broken.retain(|fault| *fault != step.fault);
+            }
+        }
+        sleep_until(from + phase.lasts.0).await;
+        self.restore().await?;
+        let kind = if phase.r#break.is_empty() { Kind::Healthy } else { Kind::Outage };
+        let (name, story, faults) = (phase.name.clone(), phase.story.clone(), beginning(phase));
+        Ok(Played { name, story, kind, faults, from, to: Instant::now() })
+    }
+}
+
+fn tell(zero: Zero, name: &str, story: &str) {
+    eprintln!("{:>8.1} s  {name}: {story}", zero.instant.elapsed().as_secs_f64());
+}
+
+/// The breaks and restorations of a phase, in the order of their times.
+fn steps(phase: &Phase) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for one in &phase.r#break {
+        let Some(fault) = one.fault() else { continue };
+        if let Some(lasts) = one.lasts() {
+            steps.push(Step { at: one.after() + lasts, fault: fault.clone(), begins: false });
+        }
+        steps.push(Step { at: one.after(), fault, begins: true });
+    }
+    steps.sort_by_key(|step| step.at);
+    steps
+}
+
+/// What a phase breaks at its begin.
+fn beginning(phase: &Phase) -> Vec<Fault> {
+    let at_once = phase.r#break.iter().filter(|one| one.after().is_zero());
+    at_once.filter_map(crate::drill::plan::Break::fault).collect()
+}

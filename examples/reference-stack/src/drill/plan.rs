@@ -1,0 +1,304 @@
+//! What a drill does, as data: a YAML file of phases, strictly read. Look at [`Plan::read`], which says everything that is wrong with one.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::drill::mistakes::{Mistake, Mistakes};
+
+/// The longest phase.
+const LONGEST: Duration = Duration::from_hours(1);
+const MOST_PHASES: usize = 100;
+const LONGEST_NAME: usize = 60;
+
+/// A name, and what is done one after the other.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) phases: Vec<Phase>,
+}
+
+/// Something is broken for a time, and then restored and watched for a time; or nothing is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Phase {
+    pub(crate) name: String,
+    pub(crate) story: String,
+    #[serde(default)]
+    pub(crate) r#break: Vec<Break>,
+    /// How long it stays broken.
+    #[serde(rename = "for")]
+    pub(crate) lasts: Span,
+    /// What the time afterwards is called.
+    #[serde(default)]
+    pub(crate) restored: Option<String>,
+    /// How long the stack is watched afterwards.
+    #[serde(default)]
+    pub(crate) then: Option<Span>,
+}
+
+/// One thing that is broken: a server, a service, or what a command breaks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Break {
+    #[serde(default)]
+    server: Option<Server>,
+    #[serde(default)]
+    service: Option<Service>,
+    #[serde(default)]
+    command: Option<String>,
+    #[serde(default)]
+    restore: Option<String>,
+    #[serde(default)]
+    how: Option<How>,
+    /// By how much slower.
+    #[serde(default)]
+    by: Option<Span>,
+    #[serde(default)]
+    faults: Option<Value>,
+    #[serde(default)]
+    number: Option<usize>,
+    /// How long after the phase's begin.
+    #[serde(default)]
+    after: Option<Span>,
+    /// For how long, if not until the phase's end.
+    #[serde(default)]
+    lasts: Option<Span>,
+}
+
+/// What a break does, once it is known to make sense.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fault {
+    /// SIGKILL, and a start on the same port.
+    KillServer(Server),
+    /// SIGSTOP, and SIGCONT.
+    StopServer(Server),
+    /// Connections are reset.
+    CutServer(Server),
+    /// Everything takes so much longer, in each direction.
+    SlowServer(Server, Duration),
+    /// The fault switches of a service.
+    Turn(Service, Value),
+    /// SIGKILL of the orchestrator with this number, counted from 1, and a start where it was.
+    KillOrchestrator(usize),
+    /// A command of the user's own, and one that restores.
+    Command { command: String, restore: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Server {
+    Redis,
+    Postgres,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum Service {
+    #[serde(rename = "agent-core")]
+    Agents,
+    #[serde(rename = "llm-service")]
+    Model,
+    #[serde(rename = "orchestrator")]
+    Orchestrator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum How {
+    Kill,
+    Stop,
+    Cut,
+    Slow,
+}
+
+/// A duration with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span(pub(crate) Duration);
+
+// === impl Plan ===
+
+impl Plan {
+    /// Reads one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, each with its field, its value, and the rule.
+    pub(crate) fn read(yaml: &str) -> Result<Self, Mistakes> {
+        let value: Value = serde_saphyr::from_str(yaml)
+            .map_err(|error| Mistakes::one(Mistake::new("plan", "the file", format!("YAML: {error}"))))?;
+        let plan: Self = serde_path_to_error::deserialize(value).map_err(|error| {
+            let path = error.path().to_string();
+            Mistakes::one(Mistake::unreadable(&path, &error.into_inner().to_string()))
+        })?;
+        let mistakes = plan.mistakes();
+        if mistakes.is_empty() { Ok(plan) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// How long it takes, without start and end.
+    pub(crate) fn length(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.lasts.0 + phase.then.map_or(Duration::ZERO, |span| span.0)).sum()
+    }
+
+    /// Whether a server's connections are to be cut or slowed down.
+    pub(crate) fn meddles_with(&self, server: Server) -> bool {
+        let faults = self.phases.iter().flat_map(|phase| &phase.r#break).filter_map(Break::fault);
+        faults.into_iter().any(|fault| match fault {
+            Fault::CutServer(cut) | Fault::SlowServer(cut, _) => cut == server,
+            _ => false,
+        })
+    }
+
+    fn mistakes(&self) -> Vec<Mistake> {
+        let mut found = Vec::new();
+        if self.phases.is_empty() || self.phases.len() > MOST_PHASES {
+            let rule = format!("a list of 1 to {MOST_PHASES} phases");
+            found.push(Mistake::new("phases", &self.phases.len().to_string(), rule));
+        }
+        let mut names = vec![("name".to_owned(), self.name.as_str())];
+        for (at, phase) in self.phases.iter().enumerate() {
+            let place = format!("phases[{at}]");
+            phase.mistakes(&place, &mut found);
+            names.push((format!("{place}.name"), &phase.name));
+            names.extend(phase.restored.as_deref().map(|name| (format!("{place}.restored"), name)));
+        }
+        for (at, (place, name)) in names.iter().enumerate() {
+            if name.trim().is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+                let rule = format!("a name of 1 to {LONGEST_NAME} bytes");
+                found.push(Mistake::new(place, name, rule));
+            }
+            // The plan's own name is nobody's rival.
+            if at > 0 && names.iter().skip(1).take(at - 1).any(|(_, other)| other == name) {
+                found.push(Mistake::new(place, name, "a name that no other phase has"));
+            }
+        }
+        found
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    pub(crate) fn name_restored(&self) -> String {
+        self.restored.clone().unwrap_or_else(|| format!("{}, over", self.name))
+    }
+
+    fn mistakes(&self, place: &str, found: &mut Vec<Mistake>) {
+        for (field, span) in [("for", Some(self.lasts)), ("then", self.then)] {
+            if let Some(span) = span.filter(|span| span.0 < Duration::from_secs(1) || span.0 > LONGEST) {
+                let rule = "a duration from 1s to 1h";
+                found.push(Mistake::new(&format!("{place}.{field}"), &span.to_string(), rule));
+            }
+        }
+        for (field, is_said) in [("then", self.then.is_some()), ("restored", self.restored.is_some())] {
+            if is_said && self.r#break.is_empty() {
+                let rule = "left out where nothing is broken";
+                found.push(Mistake::new(&format!("{place}.{field}"), "said", rule));
+            }
+        }
+        for (at, one) in self.r#break.iter().enumerate() {
+            let place = format!("{place}.break[{at}]");
+            if let Err(mistake) = one.checked(&place) {
+                found.push(mistake);
+            }
+            if one.after() >= self.lasts.0 {
+                let rule = "before the end of its phase";
+                found.push(Mistake::new(&format!("{place}.after"), &Span(one.after()).to_string(), rule));
+            } else if one.lasts.is_some_and(|span| one.after() + span.0 > self.lasts.0 || span.0.is_zero()) {
+                let said = one.lasts.unwrap_or(Span(Duration::ZERO)).to_string();
+                found.push(Mistake::new(&format!("{place}.lasts"), &said, "over by the end of its phase"));
+            }
+        }
+    }
+}
+
+// === impl Break ===
+
+impl Break {
+    /// What it does. None only of what a plan is refused for.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.checked("").ok()
+    }
+
+    /// How long after the phase's begin.
+    pub(crate) fn after(&self) -> Duration {
+        self.after.map_or(Duration::ZERO, |span| span.0)
+    }
+
+    /// For how long, if not until the phase's end.
+    pub(crate) fn lasts(&self) -> Option<Duration> {
+        self.lasts.map(|span| span.0)
+    }
+
+    /// What it comes to, or what is wrong with it.
+    fn checked(&self, place: &str) -> Result<Fault, Mistake> {
+        let wrong = |field: &str, value: &str, rule: &str| {
+            Mistake::new(&format!("{place}{}{field}", if field.is_empty() { "" } else { "." }), value, rule)
+        };
+        let fields = [
+            ("restore", self.restore.is_some(), self.command.is_some()),
+            ("how", self.how.is_some(), self.server.is_some() || self.service.is_some()),
+            ("by", self.by.is_some(), self.how == Some(How::Slow)),
+            ("faults", self.faults.is_some(), self.service.is_some()),
+            ("number", self.number.is_some(), self.service == Some(Service::Orchestrator)),
+        ];
+        for (field, is_said, belongs) in fields {
+            if is_said && !belongs {
+                return Err(wrong(field, "said", "left out: it says nothing of what is broken here"));
+            }
+        }
+        match (self.server, self.service, &self.command) {
+            (Some(server), None, None) => match (self.how, self.by) {
+                (Some(How::Kill), _) => Ok(Fault::KillServer(server)),
+                (Some(How::Stop), _) => Ok(Fault::StopServer(server)),
+                (Some(How::Cut), _) => Ok(Fault::CutServer(server)),
+                (Some(How::Slow), Some(by)) => Ok(Fault::SlowServer(server, by.0)),
+                (Some(How::Slow), None) => Err(wrong("by", "nothing", "a duration, such as 200ms")),
+                (None, _) => Err(wrong("how", "nothing", "one of kill, stop, cut, slow")),
+            },
+            (None, Some(Service::Orchestrator), None) => match (self.how, &self.faults) {
+                (Some(How::Kill), None) => Ok(Fault::KillOrchestrator(self.number.unwrap_or(1))),
+                _ => Err(wrong("how", "nothing else", "kill: that is what can be done to an orchestrator")),
+            },
+            (None, Some(service), None) => match (self.how, &self.faults) {
+                (None, Some(faults)) => Ok(Fault::Turn(service, switches(faults, place)?)),
+                (None, None) => Err(wrong("faults", "nothing", "the service's fault switches")),
+                (Some(_), _) => Err(wrong("how", "said", "left out: services have `faults`")),
+            },
+            (None, None, Some(command)) => match &self.restore {
+                Some(restore) => Ok(Fault::Command { command: command.clone(), restore: restore.clone() }),
+                None => Err(wrong("restore", "nothing", "the command that ends what `command` began")),
+            },
+            _ => Err(wrong("", "none or several", "one of `server`, `service`, `command`")),
+        }
+    }
+}
+
+/// The switches, by the services' own rules.
+fn switches(faults: &Value, place: &str) -> Result<Value, Mistake> {
+    match stack_faults::Switches::read(faults.to_string().as_bytes()) {
+        Ok(switches) => Ok(switches.to_json()),
+        Err(mistakes) => Err(mistakes.first().map_or_else(
+            || Mistake::new(place, &faults.to_string(), "fault switches"),
+            |wrong| Mistake::new(&format!("{place}.faults.{}", wrong.field), &wrong.value, wrong.rule),
+        )),
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(from)?;
+        let read = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
+        read.map(Self).ok_or_else(|| {
+            serde::de::Error::custom(format!("{value} must be a duration with a unit, such as 15s"))
+        })
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}

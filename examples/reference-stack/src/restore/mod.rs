@@ -1,0 +1,108 @@
+//! The restore drill: PostgreSQL from a dump, Redis from its append-only file. How long it takes (RTO), and what is lost (RPO).
+
+mod database;
+mod load;
+mod postgres;
+mod redis;
+mod report;
+mod site;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::apart::Verdict;
+use crate::restore::report::{Report, millis};
+use crate::restore::site::{Site, TIMES};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Tasks handed in a second: 2 to 200
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=200))]
+    rate: u32,
+    /// How long PostgreSQL may be away, from its destruction until reads and writes work
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    rto: Duration,
+    /// How long it may take until the level is none, of either: what the traffic was like counts for 30 s
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    well: Duration,
+    /// How old the oldest accepted task may be that is lost with PostgreSQL: the age of the last dump, and what delivery takes
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    rpo: Duration,
+    /// The same as `--rto` for Redis
+    #[arg(long, default_value = "15s", value_parser = duration)]
+    redis_rto: Duration,
+    /// How old the oldest acknowledged write may be that is lost with Redis
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    redis_rpo: Duration,
+    /// How long tasks come in before the dump, and before Redis is killed
+    #[arg(long, default_value = "6s", value_parser = duration)]
+    before: Duration,
+    /// How long tasks come in between the dump and the destruction
+    #[arg(long, default_value = "8s", value_parser = duration)]
+    after: Duration,
+    /// Write the report as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// With a unit, such as 30s, of at most an hour.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= Duration::from_secs(3600) => Ok(duration),
+        _ => Err("must be a duration with a unit, such as 30s, of at most 1h".to_owned()),
+    }
+}
+
+/// Runs the drill and prints its report. Returns whether it passed.
+pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
+    eprintln!("the stack starts on a Redis and a PostgreSQL of its own");
+    let mut site = Site::start().await?;
+    eprintln!("[1/2] PostgreSQL: dump, destruction, restoration");
+    let postgres = postgres::drill(&mut site, &options).await.context("the drill of PostgreSQL")?;
+    site.until("the stack is well", async || site.is_well().await).await?;
+    eprintln!("[2/2] Redis: kill, and start from its append-only file");
+    let redis = redis::drill(&mut site, &options).await.context("the drill of Redis")?;
+
+    let verdicts = judged(&postgres, &redis, &options);
+    let passed = verdicts.iter().all(|verdict| verdict.holds);
+    let report = Report { passed, rate: options.rate, times: TIMES, postgres, redis, verdicts };
+    print!("{report}");
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(&report)?;
+        std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(passed)
+}
+
+fn judged(postgres: &report::Postgres, redis: &report::Redis, options: &Options) -> Vec<Verdict> {
+    let within = |name: &str, was: u64, most: Duration| {
+        let figure = format!("{:.1} s (at most {:.1} s)", was as f64 / 1e3, most.as_secs_f64());
+        Verdict::new(name, was <= millis(most), figure)
+    };
+    let none = |name: &str, count: usize| Verdict::new(name, count == 0, format!("{count} (none)"));
+    vec![
+        within("PostgreSQL is back in time", postgres.rto_ms, options.rto),
+        within("the level is none in time after PostgreSQL", postgres.well_ms, options.well),
+        within("what is lost with PostgreSQL is no older than it may be", postgres.rpo_ms, options.rpo),
+        none("nothing is lost that the dump has", postgres.lost_of_dump),
+        none("nothing is lost that was accepted after the destruction", postgres.lost_after_destruction),
+        Verdict::new(
+            "tasks are accepted while PostgreSQL is away",
+            postgres.accepted_after_destruction > 0 && postgres.failed == 0,
+            format!("{}, {} failed", postgres.accepted_after_destruction, postgres.failed),
+        ),
+        none("no task is unfinished after a restart of the orchestrator", postgres.unfinished_after_restart),
+        within("Redis is back in time", redis.rto_ms, options.redis_rto),
+        within("the level is none in time after Redis", redis.well_ms, options.well),
+        within("what is lost with Redis is no older than it may be", redis.rpo_ms, options.redis_rpo),
+        none("no key of the stack is lost", redis.keys_lost),
+        Verdict::new(
+            "tasks without a key are accepted while Redis is away",
+            redis.accepted_meanwhile > 0 && redis.failed == 0,
+            format!("{}, {} failed", redis.accepted_meanwhile, redis.failed),
+        ),
+    ]
+}

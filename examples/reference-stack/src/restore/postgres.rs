@@ -1,0 +1,127 @@
+//! PostgreSQL is dumped, destroyed, and restored from the dump, while tasks come in.
+
+use std::collections::BTreeSet;
+
+use tokio::time::{Instant, sleep};
+
+use crate::restore::Options;
+use crate::restore::load::{Became, Handed, Load, submit};
+use crate::restore::report::{Diary, Postgres, millis};
+use crate::restore::site::Site;
+
+pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<Postgres> {
+    let mut diary = Diary::new();
+    let load = Load::start(&site.user, site.gateway.address, options.rate);
+    sleep(options.before).await;
+    let in_dump = ids(&site.stored().await?);
+    let (dumping, dump) = (diary.note("the dump begins"), tempfile::NamedTempFile::new()?);
+    site.database.dump(dump.path()).await?;
+    diary.note("the dump is done");
+    let known = in_dump.first().cloned().unwrap_or_default();
+    sleep(options.after).await;
+
+    let in_database = ids(&site.stored().await?);
+    let destroyed = diary.note("PostgreSQL is killed, its data is removed");
+    site.database.destroy()?;
+    site.until("somebody notices", async || site.has_noticed().await).await?;
+    diary.note("the level says that something is wrong: restoring begins");
+    site.database.replace().await?;
+    diary.note("a new server at the same place, without data");
+    site.database.restore(dump.path()).await?;
+    diary.note("the dump is restored, the database has its name");
+
+    let after = restored_task(site).await?;
+    // Seen by psql, by the gateway, and by the levels.
+    let works = site
+        .until("reads and writes work", async || {
+            site.tells(&known).await
+                && site.stored().await.is_ok_and(|rows| rows.iter().any(|(id, _)| *id == after))
+        })
+        .await?;
+    diary.note("a task of the dump is told, a new one is written");
+    let well = site.until("the level is none", async || site.is_well().await).await?;
+    diary.note("the level is none");
+    let handed = load.end().await?;
+    site.until("the spool is empty", async || site.backlog().await.is_ok_and(|left| left == 0)).await?;
+    diary.note("the spool is empty");
+
+    let rows = site.stored().await?;
+    let unfinished = unfinished(&rows);
+    site.stack.orchestrator.end().await?;
+    site.stack.orchestrator.start_again().await?;
+    site.stack.orchestrator.ready().await?;
+    diary.note("the orchestrator is restarted: it runs what the dump has unfinished");
+    let ended = site
+        .until("no task is unfinished", async || {
+            site.stored().await.is_ok_and(|rows| self::unfinished(&rows) == 0)
+        })
+        .await;
+    let rows_at_last = site.stored().await?;
+    if ended.is_ok() {
+        diary.note("no task is unfinished");
+    }
+
+    let stored = ids(&rows);
+    let accepted: Vec<_> = handed.iter().filter_map(|one| Some((one.id()?, one.at))).collect();
+    let lost: Vec<_> = accepted.iter().filter(|(id, _)| !stored.contains(*id)).collect();
+    let oldest = lost.iter().filter(|(_, at)| *at < destroyed).map(|(_, at)| *at).min();
+    let before = |to: Instant| accepted.iter().filter(|(_, at)| *at < to).count();
+    let count = |became: fn(&Became) -> bool| handed.iter().filter(|one| became(&one.became)).count();
+    Ok(Postgres {
+        steps: diary.since(destroyed),
+        rto_ms: millis(works - destroyed),
+        well_ms: millis(well - destroyed),
+        well_target_ms: millis(options.well),
+        rto_target_ms: millis(options.rto),
+        rpo_ms: oldest.map_or(0, |oldest| millis(destroyed - oldest)),
+        rpo_target_ms: millis(options.rpo),
+        dump_bytes: dump.path().metadata()?.len(),
+        accepted: accepted.len(),
+        accepted_before_dump: before(dumping),
+        accepted_after_dump: before(destroyed) - before(dumping),
+        accepted_after_destruction: accepted.len() - before(destroyed),
+        refused: count(|became| *became == Became::Refused),
+        failed: count(|became| matches!(became, Became::Failed(_))),
+        in_dump: in_dump.len(),
+        in_database: in_database.len(),
+        lost: lost.len(),
+        lost_of_dump: lost.iter().filter(|(id, _)| in_dump.contains(*id)).count(),
+        lost_after_destruction: lost.iter().filter(|(_, at)| *at >= destroyed).count(),
+        lost_ids: lost.iter().take(20).map(|(id, _)| (*id).to_owned()).collect(),
+        from_spool: from_spool(&handed, destroyed, &stored, &in_dump),
+        unfinished,
+        unfinished_after_restart: self::unfinished(&rows_at_last),
+    })
+}
+
+/// Hands one more task in, now that the database is there.
+async fn restored_task(site: &Site) -> anyhow::Result<String> {
+    let mut accepted = None;
+    site.until("a task is accepted", async || {
+        if let Became::Accepted(id) = submit(&site.user, site.gateway.address, 0, false).await {
+            accepted = Some(id);
+        }
+        accepted.is_some()
+    })
+    .await?;
+    Ok(accepted.unwrap_or_default())
+}
+
+fn ids(rows: &[(String, String)]) -> BTreeSet<String> {
+    rows.iter().map(|(id, _)| id.clone()).collect()
+}
+
+fn unfinished(rows: &[(String, String)]) -> usize {
+    rows.iter().filter(|(_, status)| matches!(status.as_str(), "queued" | "running")).count()
+}
+
+/// Those that were accepted before the destruction, and are there although the dump does not have them.
+fn from_spool(
+    handed: &[Handed],
+    destroyed: Instant,
+    stored: &BTreeSet<String>,
+    in_dump: &BTreeSet<String>,
+) -> usize {
+    let before = handed.iter().filter(|one| one.at < destroyed).filter_map(Handed::id);
+    before.filter(|id| stored.contains(*id) && !in_dump.contains(*id)).count()
+}

@@ -1,0 +1,101 @@
+//! Redis is killed and started again from its append-only file, while tasks come in.
+
+use std::collections::BTreeSet;
+
+use mainstay_redis::redis::aio::MultiplexedConnection;
+use mainstay_redis::redis::{AsyncCommands, Client, cmd};
+use tokio::task::{JoinHandle, block_in_place};
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::restore::Options;
+use crate::restore::load::{Became, Load, submit};
+use crate::restore::report::{Diary, Redis, millis};
+use crate::restore::site::Site;
+
+/// A key of the stack that lives shorter than this may be gone by itself.
+const LASTING: i64 = 10 * 60;
+/// Between two writes of the drill's own.
+const EVERY: Duration = Duration::from_millis(2);
+
+pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<Redis> {
+    let mut diary = Diary::new();
+    let load = Load::start(&site.user, site.gateway.address, options.rate);
+    let client = Client::open(site.redis.url())?;
+    let writing: JoinHandle<Vec<Instant>> =
+        tokio::spawn(write(client.get_multiplexed_async_connection().await?));
+    sleep(options.before).await;
+
+    let there = lasting_keys(&mut client.get_multiplexed_async_connection().await?).await?;
+    let killed = diary.note("Redis is killed");
+    block_in_place(|| site.redis.kill())?;
+    // It ends with its first error.
+    let written = writing.await?;
+    site.until("somebody notices", async || site.has_noticed().await).await?;
+    diary.note("the level says that something is wrong: it is started again");
+    block_in_place(|| site.redis.restart())?;
+    diary.note("it has read its file, and answers");
+    let works = site
+        .until("a task with a key is accepted", async || {
+            matches!(submit(&site.user, site.gateway.address, 0, true).await, Became::Accepted(_))
+        })
+        .await?;
+    diary.note("a task with an idempotency key is accepted");
+    let well = site.until("the level is none", async || site.is_well().await).await?;
+    diary.note("the level is none");
+    let handed = load.end().await?;
+
+    let mut redis = client.get_multiplexed_async_connection().await?;
+    let mut lost = Vec::new();
+    for (number, at) in written.iter().enumerate() {
+        if !redis.exists::<_, bool>(name(number)).await? {
+            lost.push(*at);
+        }
+    }
+    let here = lasting_keys(&mut redis).await?;
+    let meanwhile = || handed.iter().filter(|one| (killed..well).contains(&one.at));
+    Ok(Redis {
+        steps: diary.since(killed),
+        rto_ms: millis(works - killed),
+        well_ms: millis(well - killed),
+        well_target_ms: millis(options.well),
+        rto_target_ms: millis(options.redis_rto),
+        rpo_ms: lost.iter().min().map_or(0, |oldest| millis(killed.saturating_duration_since(*oldest))),
+        rpo_target_ms: millis(options.redis_rpo),
+        writes: written.len(),
+        writes_lost: lost.len(),
+        keys: there.len(),
+        keys_lost: there.difference(&here).count(),
+        accepted_meanwhile: meanwhile().filter(|one| one.id().is_some()).count(),
+        refused_with_key_meanwhile: meanwhile()
+            .filter(|one| one.keyed && one.became == Became::Refused)
+            .count(),
+        failed: handed.iter().filter(|one| matches!(one.became, Became::Failed(_))).count(),
+    })
+}
+
+fn name(number: usize) -> String {
+    format!("drill:{number}")
+}
+
+/// Writes one key after the other, and returns when each was acknowledged, as soon as one is not.
+async fn write(mut redis: MultiplexedConnection) -> Vec<Instant> {
+    let mut written = Vec::new();
+    while redis.set::<_, _, ()>(name(written.len()), "written").await.is_ok() {
+        written.push(Instant::now());
+        sleep(EVERY).await;
+    }
+    written
+}
+
+/// The stack's keys that nobody forgets by himself soon.
+async fn lasting_keys(redis: &mut MultiplexedConnection) -> anyhow::Result<BTreeSet<String>> {
+    let names: Vec<String> = cmd("KEYS").arg("*").query_async(redis).await?;
+    let mut lasting = BTreeSet::new();
+    for name in names.into_iter().filter(|name| !name.starts_with("drill:")) {
+        let left: i64 = redis.ttl(&name).await?;
+        if left == -1 || left > LASTING {
+            lasting.insert(name);
+        }
+    }
+    Ok(lasting)
+}
