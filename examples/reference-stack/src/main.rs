@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A breaker between a gateway and its upstream, and what it is worth
+/// A gateway, an orchestrator, agents and a language model; and drills that break them, roll new builds out and restore what is lost
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

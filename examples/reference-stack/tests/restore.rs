@@ -2,9 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a failed expectation is the point")]
 
+mod support;
+
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::leaves_nothing_behind;
 
 fn restore(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_reference-stack"))
@@ -36,13 +39,30 @@ fn postgresql_and_redis_are_restored_and_what_is_lost_is_what_a_dump_cannot_have
     assert!(number("/postgres/rpo_ms") > 0, "{text}");
     assert_eq!(number("/postgres/lost_of_dump"), 0, "{text}");
     assert_eq!(number("/postgres/lost_after_destruction"), 0, "{text}");
-    assert!(number("/postgres/accepted_after_destruction") > 0, "{text}");
+    assert!(
+        number("/postgres/accepted_after_destruction") > number("/postgres/accepted_while_away"),
+        "{text}"
+    );
+    assert!(number("/postgres/accepted_while_away") > 0, "{text}");
+    assert_eq!(number("/postgres/refused_while_away"), 0, "{text}");
+    assert!(number("/redis/accepted_while_away") > 0, "{text}");
+    assert_eq!(number("/redis/refused_while_away"), 0, "{text}");
+    assert!(
+        number("/redis/refused_with_key_while_away") > 0,
+        "nobody knows whether they ran already\n{text}"
+    );
+    assert!(number("/redis/last_write_ms") <= 500, "{text}");
     assert_eq!(number("/postgres/unfinished_after_restart"), 0, "{text}");
     assert!(number("/redis/writes") > 0 && number("/redis/keys") > 0, "{text}");
     assert_eq!(number("/redis/writes_lost") + number("/redis/keys_lost"), 0, "{text}");
     let steps = report["postgres"]["steps"].as_array().expect("steps");
     let times: Vec<_> = steps.iter().map(|step| step["at_ms"].as_i64().expect("a time")).collect();
     assert!(times.is_sorted() && times.first() < Some(&0), "{times:?}");
+}
+
+#[test]
+fn an_interrupted_restore_leaves_no_process_behind() {
+    leaves_nothing_behind(&["restore", "--rate", "2", "--before", "1m"], "[1/2]");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// The largest answer that is read.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// From the question until the answer's head was there.
+    pub(crate) began_after: Duration,
     /// Why it broke off, if it did. Then there is no body.
     pub(crate) cut: Option<String>,
 }
@@ -46,7 +48,7 @@ impl Asker {
         Ok(Self { token: Some(token), ..Self::new() })
     }
 
-    /// Asks, and reads the answer to its end, within a time.
+    /// Asks, and reads the answer to its end, within a time. What has begun by then is cut there.
     pub(crate) async fn ask(
         &self,
         method: Method,
@@ -70,15 +72,16 @@ impl Asker {
             None => Body::empty(),
         };
         let request = request.body(body)?;
-        let answered = async {
-            let (head, body) = self.client.request(request).await?.into_parts();
-            let (body, cut) = match Limited::new(body, LARGEST).collect().await {
-                Ok(body) => (body.to_bytes(), None),
-                Err(error) => (Bytes::new(), Some(error.to_string())),
-            };
-            anyhow::Ok(Answer { status: head.status, headers: head.headers, body, cut })
+        let asked = Instant::now();
+        let answered = timeout_at(asked + within, self.client.request(request)).await;
+        let (head, body) = answered.context("no answer in time")??.into_parts();
+        let began_after = asked.elapsed();
+        let (body, cut) = match timeout_at(asked + within, Limited::new(body, LARGEST).collect()).await {
+            Ok(Ok(body)) => (body.to_bytes(), None),
+            Ok(Err(error)) => (Bytes::new(), Some(error.to_string())),
+            Err(_) => (Bytes::new(), Some("no end in time".to_owned())),
         };
-        timeout(within, answered).await.context("no answer in time")?
+        Ok(Answer { status: head.status, headers: head.headers, body, began_after, cut })
     }
 
     /// The text of what is there, if the answer is a good one.

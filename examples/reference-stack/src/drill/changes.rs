@@ -30,6 +30,18 @@ pub(crate) enum Name {
     Breaker(String),
 }
 
+// === impl Name ===
+
+impl Name {
+    /// Whether a state of it is the one in which nothing is wrong.
+    pub(crate) fn is_well(&self, state: &str) -> bool {
+        match self {
+            Self::Level => state == "none",
+            Self::Breaker(_) => state == "closed",
+        }
+    }
+}
+
 // === impl Event ===
 
 impl Event {
@@ -62,15 +74,38 @@ pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What is to be told since the drill's begin, of events with their times since then; None is before. Of what was before, what is still
+/// wrong then counts as if it had come about at the begin.
+pub(crate) fn since_begin(all: impl IntoIterator<Item = (Option<Duration>, Event)>) -> Vec<Event> {
+    let mut before = BTreeMap::new();
+    let mut events = Vec::new();
+    for (at, event) in all {
+        match (at, &event.what) {
+            (Some(at), _) => events.push(Event { at, ..event }),
+            (None, What::Changed { name, to, .. }) => {
+                let key = (event.service.clone(), name.clone());
+                if name.is_well(to) {
+                    before.remove(&key);
+                } else {
+                    before.insert(key, Event { at: Duration::ZERO, ..event });
+                }
+            }
+            (None, What::Failed(_)) => {}
+        }
+    }
+    before.into_values().chain(events).collect()
+}
+
 /// What a service's log says, since a moment. A process that was started again begins with no level and closed breakers.
 pub(crate) fn of_log(service: &str, log: &str, zero: SystemTime) -> Vec<Event> {
     let mut events = Vec::new();
     let mut now: BTreeMap<Name, String> = BTreeMap::new();
     for line in log.lines() {
         let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-        let Some(at) = time(&line, zero) else { continue };
+        let Some(at) = time(&line) else { continue };
+        let at = at.duration_since(zero).ok();
         let field = |name: &str| line.pointer(&format!("/fields/{name}")).and_then(Value::as_str);
-        let event = |what| Event { at, service: service.to_owned(), what };
+        let event = |what| (at, Event { at: Duration::ZERO, service: service.to_owned(), what });
         let changed = |name: Name| {
             let word = |of| field(of).map(state).unwrap_or_default().to_owned();
             let to = if field("stage").is_some_and(|stage| stage.contains("Ramping")) {
@@ -101,17 +136,15 @@ pub(crate) fn of_log(service: &str, log: &str, zero: SystemTime) -> Vec<Event> {
             }
             _ => {}
         }
-        if let Some(Event { what: What::Changed { name, to, .. }, .. }) = events.last() {
+        if let Some((_, Event { what: What::Changed { name, to, .. }, .. })) = events.last() {
             now.insert(name.clone(), to.clone());
         }
     }
-    events
+    since_begin(events)
 }
 
-/// None for what was said before.
-fn time(line: &Value, zero: SystemTime) -> Option<Duration> {
-    let at = humantime::parse_rfc3339(line.get("timestamp")?.as_str()?).ok()?;
-    at.duration_since(zero).ok()
+fn time(line: &Value) -> Option<SystemTime> {
+    humantime::parse_rfc3339(line.get("timestamp")?.as_str()?).ok()
 }
 
 /// The report's word for a state.
@@ -121,5 +154,31 @@ fn state(said: &str) -> &str {
         "Open" => "open",
         "HalfOpen" => "half-open",
         level => level,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_wrong_before_the_begin_still_is() {
+        let line = |at: &str, breaker: &str, from: &str, to: &str| {
+            serde_json::json!({ "timestamp": format!("2026-11-22T10:00:{at}Z"), "fields": {
+                "message": "breaker changed its state", "breaker": breaker, "from": from, "to": to, "cause": "it",
+            } })
+            .to_string()
+        };
+        let log = [
+            line("01", "redis", "Closed", "Open"),
+            line("02", "database", "Closed", "Open"),
+            line("03", "redis", "Open", "Closed"),
+            line("12", "database", "Open", "Closed"),
+        ];
+        let zero = humantime::parse_rfc3339("2026-11-22T10:00:10Z").unwrap();
+        let events = of_log("gateway", &log.join("\n"), zero);
+        let changes: Vec<_> = events.iter().filter_map(Event::change).collect();
+        let told: Vec<_> = changes.iter().map(|it| (it.at_ms, it.what.as_str(), it.to.as_str())).collect();
+        assert_eq!(told, [(0, "database", "open"), (2_000, "database", "closed")]);
     }
 }

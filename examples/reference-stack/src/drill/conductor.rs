@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::drill::plan::{Fault, Phase, Plan};
+use crate::drill::plan::{Break, Fault, Phase, Plan};
 use crate::drill::report::model::Kind;
 use crate::drill::world::World;
 
@@ -16,7 +16,11 @@ pub(crate) struct Played {
     pub(crate) kind: Kind,
     /// What the outage began with.
     pub(crate) faults: Vec<Fault>,
+    /// Whether a breaker has to open.
+    pub(crate) opens: bool,
     pub(crate) from: Instant,
+    /// When the first of the faults came.
+    pub(crate) broken: Instant,
     pub(crate) to: Instant,
 }
 
@@ -56,23 +60,26 @@ impl Conductor {
         Self { world, broken: Vec::new() }
     }
 
-    /// Plays all of it.
-    pub(crate) async fn play(&mut self, plan: &Plan, zero: Zero) -> anyhow::Result<Vec<Played>> {
+    /// Plays all of it, or as much as goes well.
+    pub(crate) async fn play(&mut self, plan: &Plan, zero: Zero) -> (Vec<Played>, anyhow::Result<()>) {
         let mut played = Vec::new();
         for phase in &plan.phases {
-            played.push(self.outage(phase, zero).await?);
+            match self.outage(phase, zero).await {
+                Ok(outage) => played.push(outage),
+                Err(error) => return (played, Err(error.context(format!("playing {:?}", phase.name)))),
+            }
             if let Some(then) = phase.then {
                 let from = Instant::now();
                 let name = phase.name_restored();
                 tell(zero, &name, "everything works again");
                 sleep_until(from + then.0).await;
-                let faults = beginning(phase);
+                let (faults, opens) = (beginning(phase), phase.opens);
                 let (kind, to) = (Kind::Recovery, Instant::now());
                 let story = format!("After: {}", phase.story);
-                played.push(Played { name, story, kind, faults, from, to });
+                played.push(Played { name, story, kind, faults, opens, from, broken: from, to });
             }
         }
-        Ok(played)
+        (played, Ok(()))
     }
 
     /// Restores everything that is broken, whatever has happened before.
@@ -107,7 +114,8 @@ impl Conductor {
         self.restore().await?;
         let kind = if phase.r#break.is_empty() { Kind::Healthy } else { Kind::Outage };
         let (name, story, faults) = (phase.name.clone(), phase.story.clone(), beginning(phase));
-        Ok(Played { name, story, kind, faults, from, to: Instant::now() })
+        let (opens, broken) = (phase.opens, from + phase.begins());
+        Ok(Played { name, story, kind, faults, opens, from, broken, to: Instant::now() })
     }
 }
 
@@ -129,8 +137,7 @@ fn steps(phase: &Phase) -> Vec<Step> {
     steps
 }
 
-/// What a phase breaks at its begin.
+/// What a phase breaks first.
 fn beginning(phase: &Phase) -> Vec<Fault> {
-    let at_once = phase.r#break.iter().filter(|one| one.after().is_zero());
-    at_once.filter_map(crate::drill::plan::Break::fault).collect()
+    phase.beginning().filter_map(Break::fault).collect()
 }

@@ -59,8 +59,8 @@ fn figures(phase: &Played, samples: &[Sample], events: &[Event], opened_by: &[Ev
     };
     let mut classes: Vec<_> = Class::ALL.iter().map(|one| class(one.name(), &|it| it == *one)).collect();
     classes.push(class("all", &|_| true));
-    let (from, to) = (phase.from - zero.instant, phase.to - zero.instant);
-    let within = |event: &&Event| from <= event.at && event.at < to;
+    let [from, broken, to] = [phase.from, phase.broken, phase.to].map(|at| at - zero.instant);
+    let within = |event: &&Event| broken <= event.at && event.at < to;
     let detected = events.iter().filter(within).find(|event| {
         let by = event.opened().or(match &event.what {
             What::Failed(check) => Some(check.as_str()),
@@ -68,17 +68,14 @@ fn figures(phase: &Played, samples: &[Sample], events: &[Event], opened_by: &[Ev
         });
         by.is_some_and(|by| concerns(phase, &event.service, by))
     });
-    let degraded = if level_at(events, from) == Some(true) {
-        Some(from)
+    let degraded = if is_worse_at(events, broken) {
+        Some(broken)
     } else {
         let is_worse = |event: &&Event| matches!(&event.what, What::Changed { name: Name::Level, to, .. } if to != "none");
         events.iter().filter(within).find(is_worse).map(|event| event.at)
     };
-    let recovered = || match events.is_empty() && opened_by.is_empty() {
-        true => Some(0),
-        false => well_again(events, from, to).map(|at| millis(at.saturating_sub(from))),
-    };
-    let since = |at: Duration| millis(at.saturating_sub(from));
+    let since = |at: Duration| millis(at.saturating_sub(broken));
+    let recovered = || well_again(events, from, to).map(since);
     Figures {
         classes,
         detected_after_ms: detected.map(|event| since(event.at)).filter(|_| is_outage),
@@ -119,18 +116,17 @@ fn class<'a>(
 fn seconds(samples: &[Sample], played: &[Played], zero: Zero) -> Vec<Second> {
     let Some(end) = played.last().map(|phase| phase.to) else { return Vec::new() };
     let number = usize::try_from((end - zero.instant).as_millis().div_ceil(1000)).unwrap_or(0);
-    let mut tallies: Vec<Tally> = Vec::new();
-    tallies.resize_with(number, Tally::default);
+    let mut seconds: Vec<Vec<&Sample>> = vec![Vec::new(); number];
     for sample in samples.iter().filter(|sample| sample.due < end) {
         let Some(since) = sample.due.checked_duration_since(zero.instant) else { continue };
-        if let Some(tally) = usize::try_from(since.as_secs()).ok().and_then(|at| tallies.get_mut(at)) {
-            tally.add(sample);
+        if let Some(second) = usize::try_from(since.as_secs()).ok().and_then(|at| seconds.get_mut(at)) {
+            second.push(sample);
         }
     }
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds for a plot")]
     let single = |ms: Option<f64>| ms.map(|ms| ms as f32);
-    let second = |tally: &Tally| Second {
+    let second = |tally: Tally| Second {
         requests: small(tally.requests),
         answered: small(tally.answered),
         degraded: small(tally.degraded),
@@ -139,7 +135,8 @@ fn seconds(samples: &[Sample], played: &[Played], zero: Zero) -> Vec<Second> {
         p50_ms: single(tally.quantile(0.5)),
         p99_ms: single(tally.quantile(0.99)),
     };
-    tallies.iter().map(second).collect()
+    // One after the other: a histogram is large.
+    seconds.into_iter().map(|samples| second(samples.into_iter().collect())).collect()
 }
 
 // === when things happened ===
@@ -173,39 +170,39 @@ fn concerns(phase: &Played, service: &str, name: &str) -> bool {
 }
 
 /// Whether any service's level was worse than none.
-fn level_at(events: &[Event], at: Duration) -> Option<bool> {
+fn is_worse_at(events: &[Event], at: Duration) -> bool {
     let mut levels = BTreeMap::new();
     for event in events.iter().filter(|event| event.at <= at) {
         if let What::Changed { name: Name::Level, to, .. } = &event.what {
             levels.insert(&event.service, to != "none");
         }
     }
-    Some(levels.into_values().any(|is_worse| is_worse))
+    levels.into_values().any(|is_worse| is_worse)
 }
 
-/// When within a time all levels were none and all breakers closed for the first time.
+/// From when on within a time all levels were none and all breakers closed until its end. None if they were not, and where nothing has ever
+/// changed: nobody knows, then.
 fn well_again(events: &[Event], from: Duration, to: Duration) -> Option<Duration> {
     let mut ill = BTreeSet::new();
-    for event in events.iter().filter(|event| event.at < to) {
-        if event.at >= from && ill.is_empty() {
+    let (mut is_known, mut well) = (false, from);
+    for event in events {
+        let What::Changed { name, to: state, .. } = &event.what else { continue };
+        is_known = true;
+        if event.at >= to {
             break;
         }
-        let What::Changed { name, to: state, .. } = &event.what else { continue };
-        let is_well = match name {
-            Name::Level => state == "none",
-            Name::Breaker(_) => state == "closed",
-        };
+        let was_ill = !ill.is_empty();
         let key = (&event.service, name);
-        if is_well {
+        if name.is_well(state) {
             ill.remove(&key);
         } else {
             ill.insert(key);
         }
-        if event.at >= from && ill.is_empty() {
-            return Some(event.at);
+        if was_ill && ill.is_empty() {
+            well = event.at.max(from);
         }
     }
-    ill.is_empty().then_some(from)
+    (is_known && ill.is_empty()).then_some(well)
 }
 
 // === impl Tally ===
@@ -217,6 +214,14 @@ impl Default for Tally {
             .or_else(|_| Histogram::new(3))
             .unwrap_or_else(|_| unreachable!("three digits are allowed"));
         Self { requests: 0, answered: 0, degraded: 0, partial: 0, quick: 0, refused: 0, failed: 0, latencies }
+    }
+}
+
+impl<'a> FromIterator<&'a Sample> for Tally {
+    fn from_iter<I: IntoIterator<Item = &'a Sample>>(samples: I) -> Self {
+        let mut tally = Self::default();
+        samples.into_iter().for_each(|sample| tally.add(sample));
+        tally
     }
 }
 
@@ -249,4 +254,72 @@ impl Tally {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64, service: &str, name: Name, to: &str) -> Event {
+        let (from, to, cause) = (String::new(), to.to_owned(), String::new());
+        let what = What::Changed { name, from, to, cause };
+        Event { at: Duration::from_millis(ms), service: service.to_owned(), what }
+    }
+
+    fn redis(ms: u64, to: &str) -> Event {
+        at(ms, "gateway", Name::Breaker("redis".to_owned()), to)
+    }
+
+    fn level(ms: u64, to: &str) -> Event {
+        at(ms, "orchestrator 1", Name::Level, to)
+    }
+
+    fn recovered(events: &[Event]) -> Option<u64> {
+        well_again(events, Duration::from_secs(10), Duration::from_secs(20)).map(millis)
+    }
+
+    #[test]
+    fn each_second_has_what_was_to_be_sent_in_it() {
+        let zero = Zero::now();
+        let sample = |ms| Sample {
+            due: zero.instant + Duration::from_millis(ms),
+            latency: Duration::from_millis(ms / 100),
+            class: Class::Chat,
+            outcome: Outcome::Refused,
+        };
+        let (from, to) = (zero.instant, zero.instant + Duration::from_millis(3_500));
+        let (name, story, faults) = (String::new(), String::new(), Vec::new());
+        let phase = Played { name, story, kind: Kind::Healthy, faults, opens: true, from, broken: from, to };
+        let seconds =
+            seconds(&[sample(100), sample(3_400), sample(900), sample(2_000), sample(3_600)], &[phase], zero);
+        let told: Vec<_> = seconds.iter().map(|it| (it.requests, it.refused, it.p50_ms.is_some())).collect();
+        assert_eq!(told, [(2, 2, true), (0, 0, false), (1, 1, true), (1, 1, true)]);
+    }
+
+    #[test]
+    fn what_nobody_has_seen_has_not_recovered() {
+        assert_eq!(recovered(&[]), None);
+        let what = What::Failed("redis".to_owned());
+        assert_eq!(recovered(&[Event { at: Duration::ZERO, service: String::new(), what }]), None);
+    }
+
+    #[test]
+    fn all_is_well_from_when_nothing_was_wrong_any_more_until_the_end() {
+        assert_eq!(recovered(&[redis(5_000, "open"), redis(9_000, "closed")]), Some(10_000));
+        assert_eq!(recovered(&[redis(5_000, "open"), redis(12_000, "closed")]), Some(12_000));
+        let both =
+            [redis(5_000, "open"), level(6_000, "minor"), redis(12_000, "closed"), level(14_000, "none")];
+        assert_eq!(recovered(&both), Some(14_000));
+    }
+
+    #[test]
+    fn what_opens_after_the_restoration_counts() {
+        let later = [redis(11_000, "open"), redis(15_000, "half-open"), redis(16_000, "closed")];
+        assert_eq!(recovered(&later), Some(16_000));
+        assert_eq!(recovered(&later[..2]), None, "not well at the end");
+        let flaps =
+            [redis(5_000, "open"), redis(11_000, "closed"), redis(18_000, "open"), redis(21_000, "closed")];
+        assert_eq!(recovered(&flaps), None, "well only after the end");
+        assert_eq!(recovered(&[redis(25_000, "open")]), Some(10_000), "the next phase's");
+    }
 }

@@ -30,7 +30,7 @@ use self::conductor::{Conductor, Played, Zero};
 use self::load::{Accepted, Load, Sample};
 pub(crate) use self::options::Options;
 use self::plan::Plan;
-use self::report::model::{self, Report};
+use self::report::model::{self, Report, Verdict};
 use self::servers::Servers;
 use self::stack::{Layers, OPEN_FOR, RELAX_AFTER, Stack};
 use self::verdicts::Promise;
@@ -49,12 +49,19 @@ struct Side {
     database: Option<String>,
 }
 
+/// What a drill came to, and why it ended early if it did.
+struct Drilled {
+    report: Report,
+    went_wrong: Option<anyhow::Error>,
+}
+
 /// Drills, prints the report and writes it. Returns whether everything held that had to.
 pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     raise_file_limit();
     let plan = options.plan()?;
     world::takes(options.running().as_ref(), &plan)?;
+    let targets = options.targets()?;
     let scratch = tempfile::tempdir()?;
     let mut conductor = tokio::select! {
         prepared = prepare(&options, &plan, scratch.path()) => prepared?,
@@ -68,14 +75,23 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     };
     // Also when it went wrong: nothing stays broken that the drill broke.
     let restored = conductor.restore().await;
-    let report = drilled?;
-    restored?;
-    options.tell(&report)?;
-    Ok(report.passed)
+    let Drilled { report, went_wrong } = drilled?;
+    let told = targets.tell(&report);
+    restored.and(told)?;
+    match went_wrong {
+        None => Ok(report.passed),
+        Some(error) => Err(error.context("the report is of what came before")),
+    }
 }
 
 async fn prepare(options: &Options, plan: &Plan, scratch: &Path) -> anyhow::Result<Conductor> {
     if let Some(running) = options.running() {
+        if let Some(database) = options.database() {
+            ledger::reach(&database).await.context("the tables of the tasks in --database-url")?;
+        }
+        if options.admins().is_empty() {
+            eprintln!("levels and breakers are not watched: there is no --admin-url");
+        }
         return Ok(Conductor::new(running));
     }
     let sides: &[Layers] = if options.compares() { &[Layers::On, Layers::Off] } else { &[Layers::On] };
@@ -92,8 +108,8 @@ async fn prepare(options: &Options, plan: &Plan, scratch: &Path) -> anyhow::Resu
     Ok(Conductor::new(World::Own { stacks, servers: Box::new(servers) }))
 }
 
-async fn drill(conductor: &mut Conductor, options: &Options, plan: Plan) -> anyhow::Result<Report> {
-    let plan = conductor.world.without_what_is_missing(plan);
+async fn drill(conductor: &mut Conductor, options: &Options, plan: Plan) -> anyhow::Result<Drilled> {
+    let plan = conductor.world.without_what_is_missing(plan)?;
     let sides = sides(&conductor.world, options)?;
     let watch = Watch::begin(&options.admins());
     let rate = options.rate;
@@ -109,10 +125,17 @@ async fn drill(conductor: &mut Conductor, options: &Options, plan: Plan) -> anyh
     }
     sleep(WARM_UP).await;
     let (zero, began) = (Zero::now(), Instant::now());
-    let played = conductor.play(&plan, zero).await;
+    let (played, ended) = conductor.play(&plan, zero).await;
     sides.iter().for_each(|side| side.load.end());
-    let played = played?;
+    if played.is_empty() {
+        ended?;
+        bail!("nothing was played");
+    }
     let length = began.elapsed();
+    if ended.is_err() {
+        // Or what is compared with is broken still. What cannot be restored is said.
+        let _ = conductor.restore().await;
+    }
     while loads.join_next().await.is_some() {}
     eprintln!("{:>8.1} s  comparing with what was accepted", began.elapsed().as_secs_f64());
 
@@ -126,16 +149,26 @@ async fn drill(conductor: &mut Conductor, options: &Options, plan: Plan) -> anyh
         let (own, first) = (events.get(number).unwrap_or(&none), events.first().unwrap_or(&none));
         let (samples, accepted) = side.seen(zero);
         let mut stack = figures::stack(side.layers.name(), &samples, own, first, &played, zero);
-        stack.tasks = Some(match &side.database {
-            Some(database) => ledger::compare(database, &accepted).await.context("comparing")?,
-            None => ledger::ask(&side.load, &accepted).await,
-        });
+        stack.tasks = match &side.database {
+            Some(database) => {
+                let compared = ledger::compare(database, &accepted).await;
+                compared
+                    .inspect_err(|error| eprintln!("{}: the database cannot be asked: {error:#}", stack.name))
+                    .ok()
+            }
+            None => Some(ledger::ask(&side.load, &accepted).await),
+        };
         stacks.push(stack);
     }
     let promise = options.promise(Promise { relax_after: RELAX_AFTER, open_for: OPEN_FOR });
     let first = stacks.first().context("a stack")?;
-    let verdicts = verdicts::all(first, &played, promise);
-    Ok(Report {
+    let mut verdicts = verdicts::all(first, &played, promise);
+    let went_wrong = ended.err();
+    if let Some(error) = &went_wrong {
+        let (name, figure) = ("the whole plan is played".to_owned(), format!("{error:#}"));
+        verdicts.push(Verdict { name, holds: false, figure });
+    }
+    let report = Report {
         name: plan.name,
         began: humantime::format_rfc3339_seconds(zero.wall).to_string(),
         against: against(&conductor.world, options),
@@ -145,7 +178,8 @@ async fn drill(conductor: &mut Conductor, options: &Options, plan: Plan) -> anyh
         stacks,
         passed: verdicts.iter().all(|verdict| verdict.holds),
         verdicts,
-    })
+    };
+    Ok(Drilled { report, went_wrong })
 }
 
 fn sides(world: &World, options: &Options) -> anyhow::Result<Vec<Side>> {

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::drill::mistakes::{Mistake, Mistakes};
 
-/// The longest phase.
-const LONGEST: Duration = Duration::from_hours(1);
+/// The longest phase, and the longest of any time.
+pub(crate) const LONGEST: Duration = Duration::from_hours(1);
 const MOST_PHASES: usize = 100;
 const LONGEST_NAME: usize = 60;
 
@@ -38,6 +38,9 @@ pub(crate) struct Phase {
     /// How long the stack is watched afterwards.
     #[serde(default)]
     pub(crate) then: Option<Span>,
+    /// Whether a breaker has to open. Where none has to, what breakers and levels would tell is not judged.
+    #[serde(default = "yes")]
+    pub(crate) opens: bool,
 }
 
 /// One thing that is broken: a server, a service, or what a command breaks.
@@ -185,6 +188,17 @@ impl Phase {
         self.restored.clone().unwrap_or_else(|| format!("{}, over", self.name))
     }
 
+    /// What it breaks first, most often at its begin. The rest makes no sense without this.
+    pub(crate) fn beginning(&self) -> impl Iterator<Item = &Break> {
+        let first = self.begins();
+        self.r#break.iter().filter(move |one| one.after() == first)
+    }
+
+    /// How long after its begin it breaks something.
+    pub(crate) fn begins(&self) -> Duration {
+        self.r#break.iter().map(Break::after).min().unwrap_or_default()
+    }
+
     fn mistakes(&self, place: &str, found: &mut Vec<Mistake>) {
         for (field, span) in [("for", Some(self.lasts)), ("then", self.then)] {
             if let Some(span) = span.filter(|span| span.0 < Duration::from_secs(1) || span.0 > LONGEST) {
@@ -198,15 +212,25 @@ impl Phase {
                 found.push(Mistake::new(&format!("{place}.{field}"), "said", rule));
             }
         }
+        if !self.opens && self.r#break.is_empty() {
+            let rule = "left out where nothing is broken";
+            found.push(Mistake::new(&format!("{place}.opens"), "false", rule));
+        }
         for (at, one) in self.r#break.iter().enumerate() {
             let place = format!("{place}.break[{at}]");
+            if let Some(by) = one.by.filter(|by| by.0 > LONGEST) {
+                found.push(Mistake::new(&format!("{place}.by"), &by.to_string(), "at most 1h"));
+            }
             if let Err(mistake) = one.checked(&place) {
                 found.push(mistake);
             }
             if one.after() >= self.lasts.0 {
                 let rule = "before the end of its phase";
                 found.push(Mistake::new(&format!("{place}.after"), &Span(one.after()).to_string(), rule));
-            } else if one.lasts.is_some_and(|span| one.after() + span.0 > self.lasts.0 || span.0.is_zero()) {
+            } else if one
+                .lasts
+                .is_some_and(|span| one.after().saturating_add(span.0) > self.lasts.0 || span.0.is_zero())
+            {
                 let said = one.lasts.unwrap_or(Span(Duration::ZERO)).to_string();
                 found.push(Mistake::new(&format!("{place}.lasts"), &said, "over by the end of its phase"));
             }
@@ -285,6 +309,10 @@ fn switches(faults: &Value, place: &str) -> Result<Value, Mistake> {
             |wrong| Mistake::new(&format!("{place}.faults.{}", wrong.field), &wrong.value, wrong.rule),
         )),
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl<'de> Deserialize<'de> for Span {

@@ -165,3 +165,28 @@ fn own(all: &Variables, place: &Path, name: &str, settings: &str) -> anyhow::Res
 fn set(variables: &mut Variables, name: &str, value: impl Into<String>) {
     variables.insert(name.to_owned(), value.into());
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_verdicts_go_by_the_times_of_the_settings() {
+        for yaml in [GATEWAY, ORCHESTRATOR] {
+            let settings: Value = serde_saphyr::from_str(yaml).unwrap();
+            let time = |value: &Value| humantime::parse_duration(value.as_str().unwrap()).unwrap();
+            assert_eq!(time(&settings["degradation"]["relax_after"]), RELAX_AFTER);
+            let breakers = settings["circuit_breakers"].as_object().unwrap();
+            assert!(breakers.len() >= 3, "{breakers:?}");
+            for (name, breaker) in breakers {
+                assert_eq!(time(&breaker["open_for"]["cap"]), OPEN_FOR, "{name}");
+                assert!(
+                    BREAKERS.contains(&name.to_uppercase().as_str()),
+                    "{name} goes on without the layers"
+                );
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::apart::Asker;
-use crate::drill::changes::{Event, Name, What};
+use crate::drill::changes::{Event, Name, What, since_begin};
 
 const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,8 +38,7 @@ impl Watch {
     /// What has changed since a moment.
     pub(crate) fn events(&self, zero: Instant) -> Vec<Event> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = events.iter().filter_map(|(at, event)| Some((at.checked_duration_since(zero)?, event)));
-        since.map(|(at, event)| Event { at, ..event.clone() }).collect()
+        since_begin(events.iter().map(|(at, event)| (at.checked_duration_since(zero), event.clone())))
     }
 }
 
@@ -72,7 +71,7 @@ async fn watch(service: String, url: String, events: Arc<Mutex<Vec<(Instant, Eve
     }
 }
 
-/// The level and the breakers' states. A gateway tells its breakers themselves, others whether each lets calls through.
+/// The level and the breakers' states.
 fn states(metrics: &str) -> BTreeMap<Name, &'static str> {
     let mut states = BTreeMap::new();
     for line in metrics.lines() {
@@ -104,13 +103,6 @@ fn states(metrics: &str) -> BTreeMap<Name, &'static str> {
                     "open"
                 };
                 states.extend(label("breaker").map(|breaker| (Name::Breaker(breaker), state)));
-            }
-            Some("mainstay_degrade_dependency_up") if label("type").as_deref() == Some("circuit_breaker") => {
-                let state = if value < 0.5 { "open" } else { "closed" };
-                let breaker = label("dependency").map(Name::Breaker);
-                if let Some(breaker) = breaker {
-                    states.entry(breaker).or_insert(state);
-                }
             }
             _ => {}
         }

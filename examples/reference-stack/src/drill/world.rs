@@ -1,5 +1,6 @@
 //! What is drilled: stacks that the drill has started, or one that runs elsewhere; and how a fault is put into it.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -50,25 +51,12 @@ pub(crate) fn takes(elsewhere: Option<&World>, plan: &Plan) -> anyhow::Result<()
 // === impl World ===
 
 impl World {
-    /// The plan without the phases that break what is not there.
-    pub(crate) fn without_what_is_missing(&self, mut plan: Plan) -> Plan {
-        let Self::Own { servers, .. } = self else { return plan };
-        let is_there = |one: &Break| {
-            let server = one.fault().and_then(|fault| fault.server());
-            server.is_none_or(|server| servers.has(server))
-        };
-        // What comes later in a phase makes no sense without what it begins with.
-        plan.phases.retain(|phase| {
-            let mut first = phase.r#break.iter().filter(|one| one.after().is_zero());
-            phase.r#break.is_empty() || first.any(is_there)
-        });
-        for phase in &mut plan.phases {
-            if !phase.r#break.iter().all(is_there) {
-                phase.r#break.retain(is_there);
-                phase.story.push_str(" (What is not installed here is left out.)");
-            }
+    /// The plan without the phases that break what is not there, which are named.
+    pub(crate) fn without_what_is_missing(&self, plan: Plan) -> anyhow::Result<Plan> {
+        match self {
+            Self::Own { servers, .. } => left_of(plan, |server| servers.has(server)),
+            Self::Running { .. } => Ok(plan),
         }
-        plan
     }
 
     pub(crate) async fn begin(&mut self, fault: &Fault) -> anyhow::Result<()> {
@@ -125,6 +113,30 @@ impl World {
     }
 }
 
+/// What is left of a plan where only these servers are there. It must break something still, if it did.
+fn left_of(mut plan: Plan, has: impl Fn(Server) -> bool) -> anyhow::Result<Plan> {
+    let is_there = |one: &Break| one.fault().and_then(|fault| fault.server()).is_none_or(&has);
+    let (phases, left_out): (Vec<_>, Vec<_>) = plan
+        .phases
+        .into_iter()
+        .partition(|phase| phase.r#break.is_empty() || phase.beginning().any(is_there));
+    plan.phases = phases;
+    if !left_out.is_empty() {
+        let names: Vec<_> = left_out.iter().map(|phase| phase.name.as_str()).collect();
+        let names = names.join(", ");
+        let breaks_something = plan.phases.iter().any(|phase| !phase.r#break.is_empty());
+        ensure!(breaks_something, "nothing is left to be broken: no server is installed for {names}");
+        eprintln!("left out, since the servers are not installed: {names}");
+    }
+    for phase in &mut plan.phases {
+        if !phase.r#break.iter().all(is_there) {
+            phase.r#break.retain(is_there);
+            phase.story.push_str(" (What is not installed here is left out.)");
+        }
+    }
+    Ok(plan)
+}
+
 impl Fault {
     /// The server that it is about.
     pub(crate) fn server(&self) -> Option<Server> {
@@ -143,12 +155,59 @@ fn orchestrator(stack: &mut Stack, number: usize) -> anyhow::Result<&mut Process
     stack.orchestrators.get_mut(at).context("an orchestrator with this number")
 }
 
-/// What it says goes to standard error, so that the report is alone on standard output.
+/// What it says goes to standard error, so that the report is alone on standard output. What it leaves running in the background is not
+/// waited for.
 async fn run(command: &str) -> anyhow::Result<()> {
-    let mut child = Command::new("/bin/sh");
-    let said = child.args(["-c", command]).kill_on_drop(true).output();
-    let said = timeout(COMMAND, said).await.with_context(|| format!("{command:?} does not end"))??;
-    eprint!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    ensure!(said.status.success(), "{command:?}: {}", said.status);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(std::io::stderr()).stderr(std::io::stderr());
+    let ended = timeout(COMMAND, shell.kill_on_drop(true).status()).await;
+    let status = ended.with_context(|| format!("{command:?} does not end"))??;
+    ensure!(status.success(), "{command:?}: {status}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn names(plan: &Plan) -> Vec<(&str, usize)> {
+        plan.phases.iter().map(|phase| (phase.name.as_str(), phase.r#break.len())).collect()
+    }
+
+    #[test]
+    fn phases_without_their_servers_are_left_out_and_those_that_begin_later_are_not() {
+        let plan = Plan::read(
+            "name: mine
+phases:
+  - { name: healthy, story: it, for: 5s }
+  - { name: later, story: it, for: 5s, break: [{ server: redis, how: kill, after: 1s }] }
+  - name: both
+    story: it
+    for: 5s
+    break: [{ server: postgres, how: kill }, { service: orchestrator, how: kill, after: 1s }, { server: redis, how: kill, after: 2s }]
+",
+        );
+        let plan = plan.unwrap();
+        let all = left_of(plan.clone(), |_| true).unwrap();
+        assert_eq!(names(&all), [("healthy", 0), ("later", 1), ("both", 3)]);
+        let redis = left_of(plan.clone(), |server| server == Server::Redis).unwrap();
+        assert_eq!(names(&redis), [("healthy", 0), ("later", 1)]);
+        let postgres = left_of(plan.clone(), |server| server == Server::Postgres).unwrap();
+        assert_eq!(names(&postgres), [("healthy", 0), ("both", 2)]);
+        let why = left_of(plan, |_| false).unwrap_err().to_string();
+        assert!(why.contains("later, both"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn what_a_command_leaves_in_the_background_is_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("pid").display().to_string();
+        let began = Instant::now();
+        run(&format!("sleep 60 & echo $! > '{file}'")).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(30));
+        run(&format!("kill $(cat '{file}')")).await.unwrap();
+        assert!(run("exit 3").await.unwrap_err().to_string().contains("exit status: 3"));
+    }
 }

@@ -99,13 +99,14 @@ impl Database {
         self.sql("postgres", &format!("ALTER DATABASE {RESTORED} RENAME TO {NAME}")).await.map(drop)
     }
 
-    /// Does nothing about the variables by which its clients find other servers.
+    /// One of PostgreSQL's programs. It is told nothing by which it might find another server: the drill removes the data of the one that
+    /// answers.
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
-        for name in
-            ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGDATABASE", "PGOPTIONS", "PGPASSWORD", "PGSERVICE"]
-        {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PG") {
+                command.env_remove(name);
+            }
         }
         command.env("LC_ALL", "C");
         command

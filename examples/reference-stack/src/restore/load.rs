@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What became of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Handed {
+    /// When it was sent.
+    pub(crate) sent: Instant,
     /// When its answer came.
     pub(crate) at: Instant,
     /// Whether it had an idempotency key.
@@ -35,6 +37,13 @@ pub(crate) enum Became {
     Refused,
     /// Anything else.
     Failed(String),
+}
+
+/// From when on something is away, and when it begins to come back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Away {
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
 }
 
 /// Callers at work.
@@ -75,6 +84,21 @@ impl Handed {
     }
 }
 
+// === impl Away ===
+
+impl Away {
+    /// Those that were accepted meanwhile, from the question to the answer.
+    pub(crate) fn accepted<'h>(self, handed: impl Iterator<Item = &'h Handed>) -> usize {
+        handed.filter(|one| one.id().is_some() && one.sent >= self.from && one.at < self.to).count()
+    }
+
+    /// Those that were refused, although they may have been sent before it or answered after it.
+    pub(crate) fn refused<'h>(self, handed: impl Iterator<Item = &'h Handed>) -> usize {
+        let meanwhile = |one: &&Handed| one.at >= self.from && one.sent < self.to;
+        handed.filter(meanwhile).filter(|one| one.became == Became::Refused).count()
+    }
+}
+
 async fn send(
     asker: Asker,
     gateway: SocketAddr,
@@ -92,8 +116,9 @@ async fn send(
         let (asker, handed) = (asker.clone(), handed.clone());
         let keyed = number % 4 == 3;
         under_way.spawn(async move {
+            let sent = Instant::now();
             let became = submit(&asker, gateway, number, keyed).await;
-            let handed_in = Handed { at: Instant::now(), keyed, became };
+            let handed_in = Handed { sent, at: Instant::now(), keyed, became };
             handed.lock().unwrap_or_else(PoisonError::into_inner).push(handed_in);
         });
         while under_way.try_join_next().is_some() {}

@@ -17,6 +17,11 @@ use crate::apart::Verdict;
 use crate::restore::report::{Report, millis};
 use crate::restore::site::{Site, TIMES};
 
+/// At least so long PostgreSQL and Redis are away, so that there is something to say about it.
+const AWAY: Duration = Duration::from_secs(2);
+/// So soon before its end Redis must have acknowledged the last write, or else what is lost was not measured.
+const FRESH: Duration = Duration::from_millis(500);
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Tasks handed in a second: 2 to 200
@@ -91,18 +96,33 @@ fn judged(postgres: &report::Postgres, redis: &report::Redis, options: &Options)
         none("nothing is lost that was accepted after the destruction", postgres.lost_after_destruction),
         Verdict::new(
             "tasks are accepted while PostgreSQL is away",
-            postgres.accepted_after_destruction > 0 && postgres.failed == 0,
-            format!("{}, {} failed", postgres.accepted_after_destruction, postgres.failed),
+            postgres.accepted_while_away > 0 && postgres.refused_while_away == 0 && postgres.failed == 0,
+            format!(
+                "{}, {} refused, {} failed",
+                postgres.accepted_while_away, postgres.refused_while_away, postgres.failed
+            ),
         ),
         none("no task is unfinished after a restart of the orchestrator", postgres.unfinished_after_restart),
         within("Redis is back in time", redis.rto_ms, options.redis_rto),
         within("the level is none in time after Redis", redis.well_ms, options.well),
         within("what is lost with Redis is no older than it may be", redis.rpo_ms, options.redis_rpo),
-        none("no key of the stack is lost", redis.keys_lost),
+        Verdict::new(
+            "writes were acknowledged until Redis ended, so that what is lost is known",
+            redis.last_write_ms.is_some_and(|before| before <= millis(FRESH)),
+            redis.last_write_ms.map_or("none".to_owned(), |before| format!("the last {before} ms before")),
+        ),
+        Verdict::new(
+            "no key of the stack is lost",
+            redis.keys > 0 && redis.keys_lost == 0,
+            format!("{} of {} (none)", redis.keys_lost, redis.keys),
+        ),
         Verdict::new(
             "tasks without a key are accepted while Redis is away",
-            redis.accepted_meanwhile > 0 && redis.failed == 0,
-            format!("{}, {} failed", redis.accepted_meanwhile, redis.failed),
+            redis.accepted_while_away > 0 && redis.refused_while_away == 0 && redis.failed == 0,
+            format!(
+                "{}, {} refused, {} failed",
+                redis.accepted_while_away, redis.refused_while_away, redis.failed
+            ),
         ),
     ]
 }

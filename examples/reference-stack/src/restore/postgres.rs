@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::restore::Options;
-use crate::restore::load::{Became, Handed, Load, submit};
+use crate::restore::load::{Away, Became, Handed, Load, submit};
 use crate::restore::report::{Diary, Postgres, millis};
 use crate::restore::site::Site;
+use crate::restore::{AWAY, Options};
 
 pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<Postgres> {
     let mut diary = Diary::new();
@@ -23,8 +23,10 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
     let in_database = ids(&site.stored().await?);
     let destroyed = diary.note("PostgreSQL is killed, its data is removed");
     site.database.destroy()?;
+    let gone = Instant::now();
     site.until("somebody notices", async || site.has_noticed().await).await?;
-    diary.note("the level says that something is wrong: restoring begins");
+    sleep_until(gone + AWAY).await;
+    let restoring = diary.note("the level says that something is wrong: restoring begins");
     site.database.replace().await?;
     diary.note("a new server at the same place, without data");
     site.database.restore(dump.path()).await?;
@@ -46,14 +48,15 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
     diary.note("the spool is empty");
 
     let rows = site.stored().await?;
-    let unfinished = unfinished(&rows);
+    // Others were accepted a moment ago, and run still.
+    let unfinished = unfinished(rows.iter().filter(|(id, _)| in_dump.contains(id)));
     site.stack.orchestrator.end().await?;
     site.stack.orchestrator.start_again().await?;
     site.stack.orchestrator.ready().await?;
     diary.note("the orchestrator is restarted: it runs what the dump has unfinished");
     let ended = site
         .until("no task is unfinished", async || {
-            site.stored().await.is_ok_and(|rows| self::unfinished(&rows) == 0)
+            site.stored().await.is_ok_and(|rows| self::unfinished(rows.iter()) == 0)
         })
         .await;
     let rows_at_last = site.stored().await?;
@@ -62,10 +65,11 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
     }
 
     let stored = ids(&rows);
-    let accepted: Vec<_> = handed.iter().filter_map(|one| Some((one.id()?, one.at))).collect();
-    let lost: Vec<_> = accepted.iter().filter(|(id, _)| !stored.contains(*id)).collect();
-    let oldest = lost.iter().filter(|(_, at)| *at < destroyed).map(|(_, at)| *at).min();
-    let before = |to: Instant| accepted.iter().filter(|(_, at)| *at < to).count();
+    let accepted: Vec<_> = handed.iter().filter_map(|one| Some((one.id()?, one.at, one.sent))).collect();
+    let lost: Vec<_> = accepted.iter().filter(|(id, ..)| !stored.contains(*id)).collect();
+    let oldest = lost.iter().map(|(_, at, _)| *at).filter(|at| *at < destroyed).min();
+    let before = |to: Instant| accepted.iter().filter(|(_, at, _)| *at < to).count();
+    let away = Away { from: gone, to: restoring };
     let count = |became: fn(&Became) -> bool| handed.iter().filter(|one| became(&one.became)).count();
     Ok(Postgres {
         steps: diary.since(destroyed),
@@ -80,17 +84,20 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
         accepted_before_dump: before(dumping),
         accepted_after_dump: before(destroyed) - before(dumping),
         accepted_after_destruction: accepted.len() - before(destroyed),
+        accepted_while_away: away.accepted(handed.iter()),
+        refused_while_away: away.refused(handed.iter()),
         refused: count(|became| *became == Became::Refused),
         failed: count(|became| matches!(became, Became::Failed(_))),
         in_dump: in_dump.len(),
         in_database: in_database.len(),
         lost: lost.len(),
-        lost_of_dump: lost.iter().filter(|(id, _)| in_dump.contains(*id)).count(),
-        lost_after_destruction: lost.iter().filter(|(_, at)| *at >= destroyed).count(),
-        lost_ids: lost.iter().take(20).map(|(id, _)| (*id).to_owned()).collect(),
+        lost_of_dump: lost.iter().filter(|(id, ..)| in_dump.contains(*id)).count(),
+        // One that was under way then may have been delivered, too.
+        lost_after_destruction: lost.iter().filter(|(.., sent)| *sent >= gone).count(),
+        lost_ids: lost.iter().take(20).map(|(id, ..)| (*id).to_owned()).collect(),
         from_spool: from_spool(&handed, destroyed, &stored, &in_dump),
         unfinished,
-        unfinished_after_restart: self::unfinished(&rows_at_last),
+        unfinished_after_restart: self::unfinished(rows_at_last.iter()),
     })
 }
 
@@ -111,8 +118,8 @@ fn ids(rows: &[(String, String)]) -> BTreeSet<String> {
     rows.iter().map(|(id, _)| id.clone()).collect()
 }
 
-fn unfinished(rows: &[(String, String)]) -> usize {
-    rows.iter().filter(|(_, status)| matches!(status.as_str(), "queued" | "running")).count()
+fn unfinished<'r>(rows: impl Iterator<Item = &'r (String, String)>) -> usize {
+    rows.filter(|(_, status)| matches!(status.as_str(), "queued" | "running")).count()
 }
 
 /// Those that were accepted before the destruction, and are there although the dump does not have them.

@@ -1,16 +1,18 @@
 //! Redis is killed and started again from its append-only file, while tasks come in.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay_redis::redis::aio::MultiplexedConnection;
 use mainstay_redis::redis::{AsyncCommands, Client, cmd};
 use tokio::task::{JoinHandle, block_in_place};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 
-use crate::restore::Options;
-use crate::restore::load::{Became, Load, submit};
+use crate::restore::load::{Away, Became, Handed, Load, submit};
 use crate::restore::report::{Diary, Redis, millis};
 use crate::restore::site::Site;
+use crate::restore::{AWAY, Options};
 
 /// A key of the stack that lives shorter than this may be gone by itself.
 const LASTING: i64 = 10 * 60;
@@ -21,17 +23,20 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
     let mut diary = Diary::new();
     let load = Load::start(&site.user, site.gateway.address, options.rate);
     let client = Client::open(site.redis.url())?;
-    let writing: JoinHandle<Vec<Instant>> =
-        tokio::spawn(write(client.get_multiplexed_async_connection().await?));
+    let enough = Arc::<AtomicBool>::default();
+    let writing: JoinHandle<Vec<Written>> =
+        tokio::spawn(write(client.get_multiplexed_async_connection().await?, Arc::clone(&enough)));
     sleep(options.before).await;
 
     let there = lasting_keys(&mut client.get_multiplexed_async_connection().await?).await?;
     let killed = diary.note("Redis is killed");
     block_in_place(|| site.redis.kill())?;
-    // It ends with its first error.
+    let gone = Instant::now();
+    enough.store(true, Ordering::Relaxed);
     let written = writing.await?;
     site.until("somebody notices", async || site.has_noticed().await).await?;
-    diary.note("the level says that something is wrong: it is started again");
+    sleep_until(gone + AWAY).await;
+    let restarting = diary.note("the level says that something is wrong: it is started again");
     block_in_place(|| site.redis.restart())?;
     diary.note("it has read its file, and answers");
     let works = site
@@ -46,13 +51,14 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
 
     let mut redis = client.get_multiplexed_async_connection().await?;
     let mut lost = Vec::new();
-    for (number, at) in written.iter().enumerate() {
-        if !redis.exists::<_, bool>(name(number)).await? {
+    for Written { number, at } in &written {
+        if !redis.exists::<_, bool>(name(*number)).await? {
             lost.push(*at);
         }
     }
     let here = lasting_keys(&mut redis).await?;
-    let meanwhile = || handed.iter().filter(|one| (killed..well).contains(&one.at));
+    let away = Away { from: gone, to: restarting };
+    let of = |keyed: bool| handed.iter().filter(move |one: &&Handed| one.keyed == keyed);
     Ok(Redis {
         steps: diary.since(killed),
         rto_ms: millis(works - killed),
@@ -63,25 +69,37 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
         rpo_target_ms: millis(options.redis_rpo),
         writes: written.len(),
         writes_lost: lost.len(),
+        last_write_ms: written.last().map(|last| millis(killed.saturating_duration_since(last.at))),
         keys: there.len(),
         keys_lost: there.difference(&here).count(),
-        accepted_meanwhile: meanwhile().filter(|one| one.id().is_some()).count(),
-        refused_with_key_meanwhile: meanwhile()
-            .filter(|one| one.keyed && one.became == Became::Refused)
-            .count(),
+        accepted_while_away: away.accepted(of(false)),
+        refused_while_away: away.refused(of(false)),
+        refused_with_key_while_away: away.refused(of(true)),
         failed: handed.iter().filter(|one| matches!(one.became, Became::Failed(_))).count(),
     })
 }
 
-fn name(number: usize) -> String {
+/// A write of the drill's own that was acknowledged.
+#[derive(Debug)]
+struct Written {
+    number: u64,
+    at: Instant,
+}
+
+fn name(number: u64) -> String {
     format!("drill:{number}")
 }
 
-/// Writes one key after the other, and returns when each was acknowledged, as soon as one is not.
-async fn write(mut redis: MultiplexedConnection) -> Vec<Instant> {
+/// Writes one key after the other until it is enough, whether they are acknowledged or not: a moment's silence is not the end.
+async fn write(mut redis: MultiplexedConnection, enough: Arc<AtomicBool>) -> Vec<Written> {
     let mut written = Vec::new();
-    while redis.set::<_, _, ()>(name(written.len()), "written").await.is_ok() {
-        written.push(Instant::now());
+    for number in 0.. {
+        if enough.load(Ordering::Relaxed) {
+            break;
+        }
+        if redis.set::<_, _, ()>(name(number), "written").await.is_ok() {
+            written.push(Written { number, at: Instant::now() });
+        }
         sleep(EVERY).await;
     }
     written

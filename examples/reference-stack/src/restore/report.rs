@@ -48,6 +48,9 @@ pub(crate) struct Postgres {
     pub(crate) accepted_before_dump: usize,
     pub(crate) accepted_after_dump: usize,
     pub(crate) accepted_after_destruction: usize,
+    /// Between the destruction and the begin of the restoration.
+    pub(crate) accepted_while_away: usize,
+    pub(crate) refused_while_away: usize,
     /// Tasks that were handed in and not accepted.
     pub(crate) refused: usize,
     pub(crate) failed: usize,
@@ -63,7 +66,7 @@ pub(crate) struct Postgres {
     pub(crate) lost_ids: Vec<String>,
     /// Accepted before the destruction, not in the dump, and there all the same: the spool had them still.
     pub(crate) from_spool: usize,
-    /// Tasks that the dump has before their end, which the database had been told since.
+    /// Of the tasks that the dump has, those before their end, which the database had been told since.
     pub(crate) unfinished: usize,
     /// The same, after a restart of the orchestrator, which runs them again.
     pub(crate) unfinished_after_restart: usize,
@@ -85,12 +88,16 @@ pub(crate) struct Redis {
     /// Writes of the drill's own that were acknowledged, and of these those that are lost.
     pub(crate) writes: usize,
     pub(crate) writes_lost: usize,
+    /// How long before its end the last one was acknowledged; `None` if none was.
+    pub(crate) last_write_ms: Option<u64>,
     /// The stack's keys (sessions, idempotency, limits by hour and day) that were there, and of these those that are not there again.
     pub(crate) keys: usize,
     pub(crate) keys_lost: usize,
-    /// While it was away: tasks without a key and with one.
-    pub(crate) accepted_meanwhile: usize,
-    pub(crate) refused_with_key_meanwhile: usize,
+    /// Tasks without a key, from its end until it was started again.
+    pub(crate) accepted_while_away: usize,
+    pub(crate) refused_while_away: usize,
+    /// Tasks with a key that were refused then.
+    pub(crate) refused_with_key_while_away: usize,
     pub(crate) failed: usize,
 }
 
@@ -197,7 +204,12 @@ impl fmt::Display for Postgres {
             "  {:>6} unfinished in the restored database, {} after a restart of the orchestrator",
             self.unfinished, self.unfinished_after_restart
         )?;
-        writeln!(f, "  {:>6} refused, {} failed", self.refused, self.failed)
+        writeln!(
+            f,
+            "  {:>6} accepted while PostgreSQL was away, {} refused then",
+            self.accepted_while_away, self.refused_while_away
+        )?;
+        writeln!(f, "  {:>6} refused in all, {} failed", self.refused, self.failed)
     }
 }
 
@@ -218,8 +230,8 @@ impl fmt::Display for Redis {
         writeln!(f, "  {:>6} keys of the stack, {} of them lost", self.keys, self.keys_lost)?;
         writeln!(
             f,
-            "  {:>6} tasks accepted meanwhile; {} with a key refused, {} failed",
-            self.accepted_meanwhile, self.refused_with_key_meanwhile, self.failed
+            "  {:>6} tasks without a key accepted while it was away, {} refused; {} with a key refused; {} failed in all",
+            self.accepted_while_away, self.refused_while_away, self.refused_with_key_while_away, self.failed
         )?;
         writeln!(
             f,

@@ -21,13 +21,15 @@ use hyper_util::rt::TokioExecutor;
 use mainstay::Verdict;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::apart::{Asker, Process};
 use crate::rollout::judge::{Case, Judge};
 
 /// By whom a request was answered, in the answer's head.
 pub(crate) const SERVED_BY: &str = "x-served-by";
+/// How long an answer may take to begin; less than callers wait, so that they hear of it.
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// How often a version is asked whether it is ready, and how long it may take to answer.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 const PROBE_PATIENCE: Duration = Duration::from_millis(500);
@@ -89,6 +91,7 @@ struct UnderWay(Arc<Seen>);
 impl Balancer {
     /// Serves on a free port, for as long as the program runs.
     pub(crate) async fn start(old: Version) -> anyhow::Result<(Self, SocketAddr)> {
+        old.judge.admit_everything();
         let client = Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .pool_idle_timeout(KEEP_IDLE)
@@ -109,6 +112,7 @@ impl Balancer {
 
     /// The new version is the old one from now on.
     pub(crate) fn promote(&self, new: Version) {
+        new.judge.admit_everything();
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Table { old: new, new: None };
     }
 
@@ -124,7 +128,8 @@ impl Balancer {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (1 << 32);
         let spot = (turn as f64 * STEP).fract();
-        // What the new one may not have is the old one's, and never the other way round.
+        // What the new one may not have is the old one's, and never the other way round: nothing stands behind the old one, so its breaker is
+        // only looked at.
         let new = table.new.filter(|(_, share)| spot < *share).map(|(new, _)| new);
         let mut order = new.into_iter().chain([table.old]);
         order.find_map(|version| {
@@ -151,12 +156,10 @@ async fn forward(State(balancer): State<Balancer>, mut request: Request) -> Resp
     }
     version.seen.sent.fetch_add(1, Ordering::Relaxed);
     let under_way = UnderWay::new(&version.seen);
-    let mut response: Response = match balancer.client.request(request).await {
-        Ok(response) => {
+    let mut response: Response = match timeout(SILENCE, balancer.client.request(request)).await {
+        Ok(Ok(response)) => {
             case.head();
-            // The caller's own mistakes are no version's.
-            let verdict =
-                if response.status().is_server_error() { Verdict::Failure } else { Verdict::Success };
+            let verdict = verdict(&response);
             response.map(|body| {
                 let body = Body::new(body);
                 let mut watched = Watched { body, case: Some(case), verdict, _under_way: under_way };
@@ -166,15 +169,31 @@ async fn forward(State(balancer): State<Balancer>, mut request: Request) -> Resp
                 Body::new(watched)
             })
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             case.close(Verdict::Failure);
             (StatusCode::BAD_GATEWAY, format!("{}: {error}\n", version.name)).into_response()
+        }
+        Err(_) => {
+            case.close(Verdict::Failure);
+            (StatusCode::GATEWAY_TIMEOUT, format!("{}: no answer\n", version.name)).into_response()
         }
     };
     if let Ok(name) = HeaderValue::from_str(&version.name) {
         response.headers_mut().insert(SERVED_BY, name);
     }
     response
+}
+
+/// What an answer's head says about who gave it. The caller's own mistakes are no version's, and who asks for patience does as he should.
+fn verdict<B>(response: &Response<B>) -> Verdict {
+    let status = response.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE && response.headers().contains_key(header::RETRY_AFTER) {
+        Verdict::Ignore
+    } else if status.is_server_error() {
+        Verdict::Failure
+    } else {
+        Verdict::Success
+    }
 }
 
 // === impl Version ===

@@ -1,13 +1,15 @@
 //! What is thought of a version by its own traffic: a breaker that keeps requests away from it, and a level that takes it back. This is
 //! the part to copy.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mainstay::breaker::{Breaker, OpenFor, OwnedPermit, Trip, Window};
+use mainstay::breaker::{Breaker, Control, OpenFor, OwnedPermit, Trip, Window};
 use mainstay::degrade::{Assessment, DegradationManager, Level, LevelThresholds, Observer, Thresholds};
 use mainstay::{ConfigError, Verdict};
 
-/// From so many requests on, the level counts what the traffic says.
+/// From so many requests on, the level counts what the traffic says; and with fewer that were judged nothing is promoted.
 pub(crate) const EVIDENCE: u32 = 20;
 /// The share of a version's requests that may fail.
 const FAILURES: f64 = 0.05;
@@ -17,13 +19,20 @@ const FAILURES: f64 = 0.05;
 pub(crate) struct Judge {
     breaker: Breaker,
     level: DegradationManager,
+    limit: Duration,
+    /// How many requests had an end that says something.
+    judged: Arc<AtomicU64>,
 }
 
-/// A request under way at a version.
+/// A request under way at a version. Dropping it says that the client hung up: a failure, if the answer had not begun within the limit, and
+/// nothing otherwise.
 #[derive(Debug)]
 pub(crate) struct Case {
-    permit: OwnedPermit,
+    /// Until it is closed.
+    permit: Option<OwnedPermit>,
     traffic: Observer,
+    limit: Duration,
+    judged: Arc<AtomicU64>,
     began: std::time::Instant,
     head: Option<Duration>,
 }
@@ -53,7 +62,7 @@ impl Judge {
             .watch(&breaker)
             .thresholds(Thresholds { minor, moderate: none, severe: none })
             .build()?;
-        Ok(Self { breaker, level })
+        Ok(Self { breaker, level, limit, judged: Arc::default() })
     }
 
     /// Begins to judge. Needs a runtime.
@@ -61,11 +70,26 @@ impl Judge {
         Ok(self.level.start()?)
     }
 
+    /// Turns nothing away any more, whatever the breaker says: nobody else is left to go to.
+    pub(crate) fn admit_everything(&self) {
+        self.breaker.set_control(Control::ObserveOnly);
+    }
+
     /// A request that this version may have; none while its breaker is open.
     pub(crate) fn admit(&self) -> Option<Case> {
-        let permit = self.breaker.try_acquire_owned().ok()?;
-        let began = std::time::Instant::now();
-        Some(Case { permit, traffic: self.level.observer(), began, head: None })
+        Some(Case {
+            permit: Some(self.breaker.try_acquire_owned().ok()?),
+            traffic: self.level.observer(),
+            limit: self.limit,
+            judged: Arc::clone(&self.judged),
+            began: std::time::Instant::now(),
+            head: None,
+        })
+    }
+
+    /// How many requests it was judged by.
+    pub(crate) fn judged(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
     }
 
     /// Waits until it is worse than it may be. Returns why.
@@ -95,9 +119,25 @@ impl Case {
         self.head.get_or_insert(self.began.elapsed());
     }
 
-    /// The answer is there, whole, or it is a failure. A case that is dropped says nothing: the client hung up.
-    pub(crate) fn close(self, verdict: Verdict) {
+    /// The answer is there, whole, or it is a failure.
+    pub(crate) fn close(mut self, verdict: Verdict) {
+        self.judge(verdict);
+    }
+
+    fn judge(&mut self, verdict: Verdict) {
+        let Some(permit) = self.permit.take() else { return };
         self.traffic.observe(verdict, self.head.unwrap_or_else(|| self.began.elapsed()));
-        self.permit.record(verdict);
+        permit.record(verdict);
+        if verdict != Verdict::Ignore {
+            self.judged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if self.head.is_none() && self.began.elapsed() >= self.limit {
+            self.judge(Verdict::Failure);
+        }
     }
 }

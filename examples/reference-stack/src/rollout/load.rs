@@ -1,4 +1,5 @@
-//! Callers at a constant rate, whatever becomes of them; a latency counts from the moment at which a request was meant to be sent.
+//! Callers at a constant rate, whatever becomes of them; a latency counts from the moment at which a request was meant to be sent to the
+//! answer's head, as it does for the judge: a stream is as long as its task.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,7 @@ enum Class {
 pub(crate) struct Call {
     /// When it was meant to be sent.
     pub(crate) due: Instant,
+    /// Until its answer began; until it was given up, if none did.
     pub(crate) latency: Duration,
     /// Which version answered it, if any did.
     pub(crate) by: Option<String>,
@@ -115,17 +117,18 @@ async fn send(
 
 impl Caller {
     async fn call(&self, class: Class, number: u32, due: Instant) -> Call {
-        let answered = self.ask(class, number).await;
-        let latency = due.elapsed();
-        let (by, wrong) = match &answered {
+        let late = due.elapsed();
+        match self.ask(class, number).await {
             Ok((class, answer)) => {
-                let by = answer.headers.get(SERVED_BY).and_then(|by| by.to_str().ok());
-                (by.map(str::to_owned), self.fault(*class, answer))
+                let by = answer.headers.get(SERVED_BY).and_then(|by| by.to_str().ok()).map(str::to_owned);
+                Call { due, latency: late + answer.began_after, by, wrong: self.fault(class, &answer) }
             }
             // Which version it was the answer's head would have said. It is the drill that asks, so the error may be told.
-            Err(error) => (None, Some(format!("{class:?}: {error:#}"))),
-        };
-        Call { due, latency, by, wrong }
+            Err(error) => {
+                let wrong = Some(format!("{class:?}: {error:#}"));
+                Call { due, latency: due.elapsed(), by: None, wrong }
+            }
+        }
     }
 
     async fn ask(&self, class: Class, number: u32) -> anyhow::Result<(Class, Answer)> {

@@ -6,7 +6,6 @@ mod load;
 mod report;
 mod scene;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::apart::{Asker, Stack, Verdict};
-use crate::rollout::balancer::{Balancer, Version};
+use crate::rollout::balancer::{Balancer, SILENCE, Version};
 use crate::rollout::judge::{EVIDENCE, Judge};
 use crate::rollout::load::Load;
 use crate::rollout::report::{Outcome, Report, Rollout};
@@ -39,17 +38,16 @@ pub(crate) struct Options {
     /// Write the report as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where the balancer is; known when it is
-    #[arg(skip)]
-    at: Option<SocketAddr>,
 }
 
 // === impl Options ===
 
 impl Options {
-    /// How long a bad canary may go unnoticed: until there are so many requests as the level needs, twice over, and some looks.
+    /// How long a bad canary may go unnoticed: until there are so many requests as the level needs, twice over, each is answered or given up,
+    /// and some looks.
     fn noticed_within(&self) -> Duration {
         Duration::from_secs_f64(2.0 * f64::from(EVIDENCE) / (f64::from(self.rate) * self.share / 100.0))
+            + SILENCE
             + LOOKS
     }
 
@@ -57,14 +55,10 @@ impl Options {
     fn canary_for(&self) -> Duration {
         self.noticed_within() + Duration::from_secs(1)
     }
-
-    fn at(&self) -> SocketAddr {
-        self.at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
-    }
 }
 
 /// Runs the drill and prints its report. Returns whether it passed.
-pub(crate) async fn run(mut options: Options) -> anyhow::Result<bool> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     ensure!((1.0..=50.0).contains(&options.share), "--share is {}, but must be from 1 to 50", options.share);
     let builds = if options.builds.is_empty() { Build::ALL.to_vec() } else { options.builds.clone() };
     let seconds = options.canary_for().as_secs();
@@ -74,20 +68,19 @@ pub(crate) async fn run(mut options: Options) -> anyhow::Result<bool> {
     Site::pace(&stack).await?;
     let first = stack.gateway(&[]).await?;
     first.ready().await?;
-    // Of the old version only its breaker is of interest.
+    // The old version is judged by nobody.
     let judge = Judge::new("v1", Duration::from_secs(3600))?;
     let version = Version::new("v1", &first, first.address, judge)?;
     let (balancer, at) = Balancer::start(version.clone()).await?;
-    options.at = Some(at);
     while !version.is_ready() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let load = Load::start(Asker::with_token(&stack.token("rollout")?)?, at, options.rate);
-    let mut site = Site { stack, balancer, load, old: (first, version) };
+    let mut site = Site { stack, balancer, at, load, old: (first, version) };
 
     let mut rollouts = Vec::new();
     for (index, &build) in builds.iter().enumerate() {
-        eprintln!("[{}/{}] a build that is {}", index + 1, builds.len(), build.name());
+        eprintln!("[{}/{}] the build `{}`", index + 1, builds.len(), build.name());
         let rollout;
         (site, rollout) = site.roll_out(build, &options).await?;
         rollouts.push(rollout);

@@ -56,7 +56,7 @@ pub(crate) struct Cost {
     pub(crate) failed: usize,
     /// Of these, those that the new version had.
     pub(crate) failed_by_new: usize,
-    /// Answered by the new version, but later than the limit.
+    /// Answered by the new version, but their answers began later than the limit.
     pub(crate) slow: usize,
     /// Failed or slow because of the new version, of all.
     pub(crate) share: f64,
@@ -78,6 +78,7 @@ pub(crate) struct Stage {
 pub(crate) struct Side {
     pub(crate) requests: usize,
     pub(crate) failed: usize,
+    /// Until answers began.
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
 }
@@ -88,7 +89,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n{} requests a second, the canary gets {:.0} % of them",
+            "\n{} requests a second, the canary gets {:.0} % of them; times are until an answer begins",
             self.rate,
             self.share * 100.0
         )?;
@@ -136,7 +137,7 @@ impl fmt::Display for Rollout {
             f,
             "    cost: {failed} of {requests} requests failed, {failed_by_new} of them at the new version"
         )?;
-        writeln!(f, "; {slow} were later than {:.0} ms there: {:.2} %", self.limit_ms, share * 100.0)?;
+        writeln!(f, "; {slow} began later than after {:.0} ms there: {:.2} %", self.limit_ms, share * 100.0)?;
         examples.first().map_or(Ok(()), |first| writeln!(f, "    for example: {first}"))
     }
 }

@@ -1,5 +1,6 @@
 //! One rollout from its begin to its end: some traffic on the old version alone, the canary, and then all or nothing.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -12,16 +13,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::apart::{Asker, Process, Stack};
 use crate::rollout::Options;
-use crate::rollout::balancer::{Balancer, Version};
+use crate::rollout::balancer::{Balancer, SILENCE, Version};
 use crate::rollout::judge::{EVIDENCE, Judge};
 use crate::rollout::load::Load;
 use crate::rollout::report::{Cost, Outcome, Rollout, Side, Stage, latencies, millis};
 
 /// How long the old version has all of the traffic before, and who is left at the end.
-const BEFORE: Duration = Duration::from_secs(3);
-const AFTER: Duration = Duration::from_secs(2);
-/// How long the new version has all of the traffic while the old one could still take it back.
-const HOLD: Duration = Duration::from_secs(3);
+const BEFORE: Duration = Duration::from_secs(2);
+const AFTER: Duration = Duration::from_secs(1);
+/// How long the new version has all of the traffic while the old one could still take it back: longer than silence is believed.
+const HOLD: Duration = Duration::from_secs(SILENCE.as_secs() + 1);
 /// How long the language model takes, so that there is something to be in time for.
 const MODEL: &str = "120ms";
 /// The limit for 95 of 100 answers of the new version: so many times what the old one takes, between these.
@@ -41,12 +42,16 @@ pub(crate) enum Build {
     Cuts,
     /// Its way to the orchestrator is a long one
     Slow,
+    /// Nobody answers where it listens
+    Hangs,
 }
 
 /// The gateway that serves, and what stands before it.
 pub(crate) struct Site {
     pub(crate) stack: Stack,
     pub(crate) balancer: Balancer,
+    /// Where the balancer is.
+    pub(crate) at: SocketAddr,
     pub(crate) load: Load,
     /// The version that has the traffic.
     pub(crate) old: (Process, Version),
@@ -62,7 +67,7 @@ struct Canary {
 // === impl Build ===
 
 impl Build {
-    pub(crate) const ALL: [Self; 4] = [Self::Good, Self::Errors, Self::Cuts, Self::Slow];
+    pub(crate) const ALL: [Self; 5] = [Self::Good, Self::Errors, Self::Cuts, Self::Slow, Self::Hangs];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -70,6 +75,7 @@ impl Build {
             Self::Errors => "errors",
             Self::Cuts => "cuts",
             Self::Slow => "slow",
+            Self::Hangs => "hangs",
         }
     }
 
@@ -84,6 +90,9 @@ impl Build {
             }
             Self::Slow => {
                 "it is ready, and its way to the orchestrator is a detour that takes longer than the limit"
+            }
+            Self::Hangs => {
+                "it is ready on its admin port, and takes connections on the other and answers nothing, as with a policy that drops its packets"
             }
         }
     }
@@ -122,8 +131,12 @@ impl Site {
             why = version.judge.worse() => Some(why),
             () = sleep(options.canary_for()) => None,
         };
-        if why.is_none() && version.sent() < u64::from(EVIDENCE) {
-            why = Some(format!("it got {} requests, too few to judge it by", version.sent()));
+        let judged = version.judge.judged();
+        if why.is_none() && judged < u64::from(EVIDENCE) {
+            let sent = version.sent();
+            why = Some(format!(
+                "{judged} of the {sent} requests that it got say something, too few to judge it by"
+            ));
         }
         marks.push(("canary", given, Instant::now()));
         if why.is_none() {
@@ -157,8 +170,9 @@ impl Site {
         marks.push(("after", settled, Instant::now()));
 
         // The next ones come to the same callers, so their end is awaited each time.
-        let (asker, at) = (Asker::with_token(&self.stack.token("rollout")?)?, options.at());
-        let calls = std::mem::replace(&mut self.load, Load::start(asker, at, options.rate)).end().await?;
+        let asker = Asker::with_token(&self.stack.token("rollout")?)?;
+        let next = Load::start(asker, self.at, options.rate);
+        let calls = std::mem::replace(&mut self.load, next).end().await?;
         let mut stages = Vec::new();
         for (name, from, to) in marks {
             let of = |new: bool| {
@@ -194,7 +208,7 @@ impl Site {
         let mut own = vec![("MAINSTAY__HEALTH__CHECKS__ORCHESTRATOR__TIMEOUT", "9s".to_owned())];
         let mut proxy = None;
         match build {
-            Build::Good | Build::Cuts => {}
+            Build::Good | Build::Cuts | Build::Hangs => {}
             Build::Errors => own.push(("REQUEST_TIMEOUT", "90ms".to_owned())),
             Build::Slow => {
                 let detour = FaultProxy::start(self.stack.orchestrator.address)?;
@@ -207,11 +221,16 @@ impl Site {
         let process = self.stack.gateway(&own).await?;
         process.ready().await?;
         let mut at = process.address;
-        if build == Build::Cuts {
-            let cutting = FaultProxy::start(process.address)?;
-            cutting.set(Fault::CutAfter { bytes: 2_000 });
-            at = cutting.addr();
-            proxy = Some(cutting);
+        let fault = match build {
+            Build::Cuts => Some(Fault::CutAfter { bytes: 2_000 }),
+            Build::Hangs => Some(Fault::BlackHole),
+            Build::Good | Build::Errors | Build::Slow => None,
+        };
+        if let Some(fault) = fault {
+            let before = FaultProxy::start(process.address)?;
+            before.set(fault);
+            at = before.addr();
+            proxy = Some(before);
         }
         let judge = Judge::new(name, limit)?;
         judge.start()?;

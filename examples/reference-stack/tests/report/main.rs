@@ -50,9 +50,13 @@ fn the_page_and_the_text_say_everything() {
         }
         for stack in report["stacks"].as_array().unwrap() {
             let (lost, twice) = (&stack["tasks"]["lost"], &stack["tasks"]["twice"]);
-            for id in [lost, twice].into_iter().flat_map(|ids| ids.as_array().unwrap()) {
+            for id in [lost, twice].into_iter().flat_map(|ids| ids["first"].as_array().unwrap()) {
                 assert!(said.contains(id.as_str().unwrap()), "{id}\n{said}");
             }
+            let number = lost["number"].as_u64().unwrap();
+            let more = number - lost["first"].as_array().unwrap().len() as u64;
+            assert!(said.contains(&number.to_string()), "{number} lost\n{said}");
+            assert!(more == 0 || said.contains(&format!("and {more} more")), "{more}\n{said}");
             for class in strings(&stack["phases"][0]["classes"], "name") {
                 assert!(said.contains(class), "{class}\n{said}");
             }
@@ -157,6 +161,9 @@ fn a_report_that_contradicts_itself_is_shown_all_the_same() {
         "requests": 1, "answered": 40, "degraded": 90, "refused": 90, "failed": 90, "p50_ms": 0.0, "p99_ms": -1.0,
     });
     report["phases"][4]["to_ms"] = json!(0);
+    for phase in report["stacks"][1]["phases"].as_array_mut().unwrap() {
+        phase["classes"][0]["requests"] = json!(u64::MAX);
+    }
     let (_, page) = render(&report);
     let opened = page.open();
     assert!(

@@ -147,7 +147,7 @@ fn guarded() -> Value {
     changes.sort_by_key(|change| change["at_ms"].as_u64());
     json!({
         "name": "with Mainstay", "phases": phases, "seconds": seconds, "changes": changes,
-        "tasks": { "accepted": 4_212, "stored": 4_212, "lost": [], "twice": [] },
+        "tasks": { "accepted": 4_212, "stored": 4_212, "lost": ids(0, &[]), "twice": ids(0, &[]) },
     })
 }
 
@@ -177,8 +177,13 @@ fn unguarded() -> Value {
     let lost: Vec<_> = (0..20).map(|number| format!("0199a3c4-7d1e-7f00-8000-{number:012x}")).collect();
     json!({
         "name": "without", "phases": phases, "seconds": seconds, "changes": [],
-        "tasks": { "accepted": 2_874, "stored": 2_841, "lost": lost, "twice": ["0199a3c4-7d1e-7f00-9000-0000000000ff"] },
+        "tasks": { "accepted": 2_874, "stored": 2_841, "lost": ids(32, &lost), "twice": ids(1, &["0199a3c4-7d1e-7f00-9000-0000000000ff".to_owned()]) },
     })
+}
+
+/// So many tasks, and the first of them.
+fn ids(number: u64, first: &[String]) -> Value {
+    json!({ "number": number, "first": first })
 }
 
 /// Of a millisecond.

@@ -8,9 +8,11 @@
     reason = "a failed expectation is the point"
 )]
 
+mod descendants;
 mod program;
 mod token;
 
+pub use descendants::leaves_nothing_behind;
 pub use program::{Program, no_secret_in, secret};
 pub use token::{JWT_SECRET, token};
 

@@ -12,9 +12,9 @@ use crate::apart::Answer;
 pub(crate) enum Outcome {
     /// A well-formed answer, and what it said of itself.
     Answered { degraded: bool, partial: bool },
-    /// 429 or 503, with a time to come again and a reason.
+    /// 503, with a time to come again and a reason.
     Refused,
-    /// Anything else.
+    /// Anything else; also 429: the drill's users have room enough.
     Failed,
 }
 
@@ -65,8 +65,9 @@ impl Turn {
             _ => task(answer),
         };
         match said {
-            Ok(said) if self.first_task.is_some_and(|first| said.task != Some(first)) => {
-                Told::failed("it is about another task")
+            // Both ways it was accepted: the head comes when the task is kept, and what came of it afterwards is another matter.
+            Ok(Said { task, .. }) if self.first_task.is_some_and(|first| task != Some(first)) => {
+                Told { accepted: task, ..Told::failed("it is about another task") }
             }
             Ok(Said { degraded, partial, task, task_ended }) => {
                 let degraded = degraded || answer.headers.contains_key("degraded");
@@ -74,7 +75,7 @@ impl Turn {
                 let outcome = Outcome::Answered { degraded: degraded || partial, partial };
                 Told { outcome, accepted: task, task_ended, why_failed: None }
             }
-            Err(why) => Told::failed(why),
+            Err(why) => Told { accepted: task_of(&answer.headers), ..Told::failed(why) },
         }
     }
 }
@@ -88,7 +89,7 @@ fn detail(answer: &Answer) -> String {
 
 fn is_clear_refusal(answer: &Answer) -> bool {
     let retry_after = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    answer.status == StatusCode::SERVICE_UNAVAILABLE
         && retry_after.is_some_and(|value| value.parse::<u64>().is_ok())
         && serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body.is_object())
 }
@@ -159,4 +160,54 @@ fn task(answer: &Answer) -> Result<Said, &'static str> {
 
 fn completeness(degradation: &Value) -> f64 {
     degradation.get("completeness").and_then(Value::as_f64).unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+
+    use super::*;
+
+    fn answer(status: StatusCode, header: (&'static str, &str), body: &'static str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(header.0, header.1.parse().unwrap());
+        Answer {
+            status,
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+            began_after: std::time::Duration::ZERO,
+            cut: None,
+        }
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_has_failed_and_its_task_was_accepted() {
+        let task = Uuid::from_u128(7);
+        let turn = Turn::new(Class::ChatStream, 1, 1);
+        let chunk =
+            "data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+        let told = turn.judge(&answer(StatusCode::OK, ("x-task-id", &task.to_string()), chunk));
+        assert_eq!((told.outcome, told.accepted), (Outcome::Failed, Some(task)));
+        let refused = turn.judge(&answer(StatusCode::BAD_GATEWAY, ("x-task-id", &task.to_string()), ""));
+        assert_eq!((refused.outcome, refused.accepted), (Outcome::Failed, None));
+    }
+
+    #[test]
+    fn a_repeated_key_that_makes_another_task_has_failed_and_that_task_was_accepted() {
+        let (first, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let task = crate::drill::load::Accepted { id: first, user: 0 };
+        let turn = Turn::again(&crate::drill::load::Used { key: Uuid::from_u128(3), turn: 5, task });
+        let body = r#"{"id": "00000000-0000-0000-0000-000000000002", "status": "queued"}"#;
+        let told = turn.judge(&answer(StatusCode::ACCEPTED, ("x-task-id", &other.to_string()), body));
+        assert_eq!((told.outcome, told.accepted), (Outcome::Failed, Some(other)));
+    }
+
+    #[test]
+    fn only_a_503_with_a_time_to_come_again_is_a_clear_refusal() {
+        let turn = Turn::new(Class::Submit, 1, 1);
+        let outcome = |status, header| turn.judge(&answer(status, header, "{}")).outcome;
+        assert_eq!(outcome(StatusCode::SERVICE_UNAVAILABLE, ("retry-after", "1")), Outcome::Refused);
+        assert_eq!(outcome(StatusCode::SERVICE_UNAVAILABLE, ("x-nothing", "1")), Outcome::Failed);
+        assert_eq!(outcome(StatusCode::TOO_MANY_REQUESTS, ("retry-after", "1")), Outcome::Failed);
+    }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Accepted, Used};
 
-/// How many requests of a user's belong to one session.
+/// So many turns in a row belong to one session of each user that they are of.
 const SESSION: u32 = 256;
 
 /// A kind of request.
@@ -41,7 +41,7 @@ pub(super) struct Turn {
 
 use Class::{Chat, ChatStream, Get, Submit, SubmitWithKey};
 
-/// 20 turns: 6 chats, 4 of them as streams, 5 submits, 2 with a key, 3 questions.
+/// 20 turns: 6 chats, 4 chats as streams, 5 submits, 2 with a key, 3 questions.
 const MIX: [Class; 20] = [
     Chat,
     Submit,

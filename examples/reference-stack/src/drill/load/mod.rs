@@ -18,7 +18,7 @@ pub(crate) use self::mix::Class;
 use self::mix::Turn;
 use crate::apart::Asker;
 
-/// Whoever waits longer than this has gone.
+/// Whoever waits longer than this has gone. Whether a task was accepted for him then, nobody knows.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A request that is sent later than this says that the drill's own machine is too busy.
 const LATE: Duration = Duration::from_millis(50);

@@ -58,7 +58,7 @@ fn page(report: &Report) -> Markup {
                 section {
                     h2 { "By class of request" }
                     p.note {
-                        "Latencies in ms, of all requests, from when one was meant to be sent. " b { "Refused" } " is 429, or 503 with Retry-After; " b { "failed" }
+                        "Latencies in ms, of all requests, from when one was meant to be sent. " b { "Refused" } " is 503 with Retry-After; " b { "failed" }
                         " is anything else, also no answer in time. " b { "Open" } " is the p99 of those meant to be sent after the breakers had opened."
                     }
                     (tables::classes(report))

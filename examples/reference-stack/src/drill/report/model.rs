@@ -55,7 +55,7 @@ pub(crate) struct Stack {
     pub(crate) seconds: Vec<Second>,
     /// Changes of levels and of breakers' states, in order.
     pub(crate) changes: Vec<Change>,
-    /// `None` where there was no database to compare with.
+    /// `None` where the database could not be asked.
     pub(crate) tasks: Option<Tasks>,
 }
 
@@ -63,11 +63,12 @@ pub(crate) struct Stack {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) classes: Vec<Class>,
-    /// Until the first breaker or check of the phase's dependency noticed. Of outages only.
+    /// Since something was broken, until the first breaker or check of the phase's dependency noticed. Of outages only.
     pub(crate) detected_after_ms: Option<u64>,
-    /// Until the level was worse than none. Of outages only.
+    /// Since then, until the level was worse than none. Of outages only.
     pub(crate) degraded_after_ms: Option<u64>,
-    /// Until the level was none again and all breakers were closed. Of recoveries only.
+    /// Until the level was none again and all breakers were closed, and stayed so until the phase's end. Of recoveries only, and of stacks
+    /// in which anything has ever changed.
     pub(crate) recovered_after_ms: Option<u64>,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Class {
     /// Of those that were answered, however: within a second.
     #[serde(default)]
     pub(crate) quick: u64,
-    /// Clear refusals: 429 and 503 with Retry-After.
+    /// Clear refusals: 503 with Retry-After.
     pub(crate) refused: u64,
     /// Anything else: other errors, broken answers, no answer in time.
     pub(crate) failed: u64,
@@ -128,12 +129,20 @@ pub(crate) struct Change {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Tasks {
     pub(crate) accepted: u64,
-    /// Accepted, and in the database exactly once, ended.
+    /// Accepted, and in the database exactly once, ended; or where there is none to look into, found and ended.
     pub(crate) stored: u64,
-    /// Ids of those that are not there, at most twenty.
-    pub(crate) lost: Vec<String>,
-    /// Ids of those that ended more than once by the audit log, at most twenty.
-    pub(crate) twice: Vec<String>,
+    /// Those that are not there.
+    pub(crate) lost: Ids,
+    /// Those that ended more than once by the audit log. `None` where nobody could look into it.
+    pub(crate) twice: Option<Ids>,
+}
+
+/// How many tasks there are of a kind, and which.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Ids {
+    pub(crate) number: u64,
+    /// The first twenty.
+    pub(crate) first: Vec<String>,
 }
 
 /// Something that had to hold.

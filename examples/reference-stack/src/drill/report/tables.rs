@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::model::{Class, Figures, Kind, Phase, Report, Stack, Verdict};
+use super::model::{Class, Figures, Ids, Kind, Phase, Report, Stack, Verdict};
 use super::outline::{ALL, Repeated};
-use super::words::{clock, count, exact_clock, kind, listed, millis, percent, seconds};
+use super::words::{clock, count, exact_clock, kind, millis, percent, seconds};
 
 /// Columns of a stack for a class: heading, what stands there, and whether more than nothing is bad.
 type Column = (&'static str, fn(&Class) -> String, bool);
@@ -223,7 +223,7 @@ pub(super) fn tasks(report: &Report) -> Markup {
         report.stacks.iter().filter_map(|stack| Some((stack, stack.tasks.as_ref()?))).collect();
     html! {
         @if known.is_empty() {
-            p.none { "There was no database to compare with." }
+            p.none { "The database could not be asked." }
         } @else {
             table.figures.tasks {
                 thead {
@@ -235,25 +235,33 @@ pub(super) fn tasks(report: &Report) -> Markup {
                             th.text scope="row" { (stack.name) }
                             td { (count(tasks.accepted)) }
                             td { (count(tasks.stored)) }
-                            td.bad[!tasks.lost.is_empty()] { (listed(&tasks.lost)) }
-                            td.bad[!tasks.twice.is_empty()] { (listed(&tasks.twice)) }
+                            td.bad[tasks.lost.number > 0] { (count(tasks.lost.number)) }
+                            @match &tasks.twice {
+                                Some(twice) => td.bad[twice.number > 0] { (count(twice.number)) },
+                                None => td { "–" },
+                            }
                         }
                     }
                 }
             }
             @for (stack, tasks) in &known {
                 (ids(stack, "lost", &tasks.lost))
-                (ids(stack, "ended twice", &tasks.twice))
+                @if let Some(twice) = &tasks.twice {
+                    (ids(stack, "ended twice", twice))
+                }
             }
         }
     }
 }
 
-fn ids(stack: &Stack, what: &str, ids: &[String]) -> Markup {
+fn ids(stack: &Stack, what: &str, ids: &Ids) -> Markup {
     html! {
-        @if !ids.is_empty() {
+        @if !ids.first.is_empty() {
             p.note { (stack.name) ", " (what) ":" }
-            ul.ids { @for id in ids { li { code { (id) } } } }
+            ul.ids {
+                @for id in &ids.first { li { code { (id) } } }
+                @if let Some(more) = ids.more() { li { "and " (more) " more" } }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::model::{Class, Figures, Phase, Report, Stack};
 use super::outline::{Measure, Repeated};
-use super::words::{clock, count, exact_clock, listed, percent, short, span, tame};
+use super::words::{clock, count, exact_clock, percent, short, span, tame};
 
 const WIDTH: usize = 120;
 /// Of a class and the number of its requests.
@@ -26,7 +26,7 @@ const COLUMNS: [Column; 9] = [
 
 const LEGEND: &str = "\
 answ %   answered well-formed, in percent: in full, degraded (degr) or in part (part); ≤1s% within a second
-refu     refused clearly: 429, or 503 with Retry-After; fail is anything else: errors, broken answers, no answer in time
+refu     refused clearly: 503 with Retry-After; fail is anything else: errors, broken answers, no answer in time
 p50 ...  latency in ms, from when a request was meant to be sent, whatever became of it
 p99 open the same of those that were meant to be sent after the breakers had opened
 ";
@@ -179,13 +179,18 @@ fn tasks(text: &mut String, stacks: &[Stack]) {
     for stack in stacks {
         let name = one_line(&short(&stack.name, 28));
         match &stack.tasks {
-            None => line(text, format_args!("  {name:<30}no database to compare with")),
+            None => line(text, format_args!("  {name:<30}the database could not be asked")),
             Some(tasks) => {
-                let (lost, twice) = (listed(&tasks.lost), listed(&tasks.twice));
+                let lost = count(tasks.lost.number);
+                let twice = tasks.twice.as_ref().map_or("–".into(), |twice| count(twice.number));
                 let (accepted, stored) = (count(tasks.accepted), count(tasks.stored));
                 line(text, format_args!("  {name:<30}{accepted:>10}{stored:>10}{lost:>8}{twice:>8}"));
-                for (what, ids) in [("lost", &tasks.lost), ("twice", &tasks.twice)] {
-                    ids.iter().for_each(|id| line(text, format_args!("    {what:<6}{}", one_line(id))));
+                for (what, ids) in [("lost", Some(&tasks.lost)), ("twice", tasks.twice.as_ref())] {
+                    let Some(ids) = ids else { continue };
+                    ids.first.iter().for_each(|id| line(text, format_args!("    {what:<6}{}", one_line(id))));
+                    if let Some(more) = ids.more() {
+                        line(text, format_args!("    {what:<6}and {more} more"));
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Figures and times as people read them.
 
-use super::model::Kind;
+use super::model::{Ids, Kind};
 
 /// `4,212`
 pub(super) fn count(number: u64) -> String {
@@ -83,10 +83,12 @@ pub(super) fn short(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// How many there are, where at most twenty are listed.
-pub(super) fn listed(ids: &[String]) -> String {
-    let more = if ids.len() >= 20 { "+" } else { "" };
-    format!("{}{more}", ids.len())
+impl Ids {
+    /// How many there are beyond those that are listed, if there are.
+    pub(super) fn more(&self) -> Option<String> {
+        let more = self.number.saturating_sub(self.first.len() as u64);
+        (more > 0).then(|| count(more))
+    }
 }
 
 /// Without characters that steer a terminal, or turn around the text beside them: names come from outside.
