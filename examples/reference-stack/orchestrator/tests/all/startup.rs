@@ -55,7 +55,7 @@ fn a_file_of_settings_is_read_as_strictly() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("mainstay.yaml");
     let built_in = include_str!("../../settings/mainstay.yaml");
-    std::fs::write(&file, built_in.replace("max_failures: 5", "max_failure: 5")).unwrap();
+    std::fs::write(&file, built_in.replace("max_failures: 3", "max_failure: 3")).unwrap();
     let ended = program(&[("MAINSTAY_CONFIG", file.to_str().unwrap()), ("LLM_TIMEOUT", "0s")]);
     assert_eq!(ended.status.code(), Some(78));
     let report = String::from_utf8(ended.stderr).unwrap();
