@@ -120,8 +120,11 @@ async fn switches_are_turned_shown_and_cleared_over_http() {
     assert_eq!(show().await, off);
 
     drop(faults.arrive().await.expect("it passes"));
-    let counts =
+    let mut counts =
         client.get(format!("{url}/counts")).send().await.expect("sent").json::<Value>().await.expect("json");
+    let tasks =
+        counts.as_object_mut().and_then(|counts| counts.remove("tokio_alive_tasks")).expect("a number");
+    assert!(tasks.as_u64() > Some(0), "who answers is a task: {tasks}");
     assert_eq!(
         counts,
         json!({"arrived": 1, "under_way": 0, "failed": 0, "delayed": 0, "hung": 0, "broken": 0})
