@@ -5,6 +5,7 @@
 
 mod apart;
 mod drill;
+mod files;
 mod lab;
 mod restore;
 mod rollout;

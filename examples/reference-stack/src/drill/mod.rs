@@ -20,7 +20,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, sleep};
@@ -36,6 +35,7 @@ use self::stack::{Layers, OPEN_FOR, RELAX_AFTER, Stack};
 use self::verdicts::Promise;
 use self::watch::Watch;
 use self::world::World;
+use crate::files;
 
 /// How long there is load before anything is measured, so that connections are there.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ struct Drilled {
 /// Drills, prints the report and writes it. Returns whether everything held that had to.
 pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    raise_file_limit();
+    files::raise_limit(FILES);
     let plan = options.plan()?;
     world::takes(options.running().as_ref(), &plan)?;
     let targets = options.targets()?;
@@ -255,15 +255,5 @@ fn against(world: &World, options: &Options) -> String {
             }
         }
         World::Running { .. } => options.gateway().unwrap_or_default(),
-    }
-}
-
-/// Best effort: where it fails, the drill will say that it ran out of files.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(FILES).min(FILES);
-    if limit.current.is_some_and(|current| current < wanted) {
-        limit.current = Some(wanted);
-        let _ = setrlimit(Resource::Nofile, limit);
     }
 }

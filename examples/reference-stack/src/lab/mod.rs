@@ -24,9 +24,9 @@ use anyhow::{Context, bail};
 use axum::http::uri::Authority;
 use clap::Args;
 use mainstay::breaker::Breaker;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
+use crate::files;
 use crate::lab::cache::Cache;
 use crate::lab::counts::Counts;
 use crate::lab::gateway::{Sent, TIMEOUT};
@@ -54,7 +54,7 @@ pub(crate) struct Options {
 
 /// Runs the drill and prints its report. Returns whether the drill passed.
 pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
-    raise_file_limit();
+    files::raise_limit(FILES);
     let upstream =
         Subject::prepare(Dependency::Upstream).await?.context("the upstream is part of this program")?;
     let redis = Subject::prepare(Dependency::Redis).await?;
@@ -150,15 +150,5 @@ impl Subject {
             arrived: arrived.as_ref(),
         };
         Part::new(self.dependency, seen)
-    }
-}
-
-/// Best effort: where it fails, the drill will say that it ran out of files.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(FILES).min(FILES);
-    if limit.current.is_some_and(|current| current < wanted) {
-        limit.current = Some(wanted);
-        let _ = setrlimit(Resource::Nofile, limit);
     }
 }
