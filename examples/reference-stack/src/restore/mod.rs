@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::apart::Verdict;
-use crate::restore::report::{Report, millis};
+use crate::restore::report::{Report, Targets, millis};
 use crate::restore::site::{Site, TIMES};
 
 /// At least so long PostgreSQL and Redis are away, so that there is something to say about it.
@@ -71,7 +71,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     eprintln!("[2/2] Redis: kill, and start from its append-only file");
     let redis = redis::drill(&mut site, &options).await.context("the drill of Redis")?;
 
-    let verdicts = judged(&postgres, &redis, &options);
+    let verdicts = judged(&postgres, &redis);
     let passed = verdicts.iter().all(|verdict| verdict.holds);
     let report = Report { passed, rate: options.rate, times: TIMES, postgres, redis, verdicts };
     print!("{report}");
@@ -82,30 +82,31 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     Ok(passed)
 }
 
-fn judged(postgres: &report::Postgres, redis: &report::Redis, options: &Options) -> Vec<Verdict> {
-    let within = |name: &str, was: u64, most: Duration| {
-        let figure = format!("{:.1} s (at most {:.1} s)", was as f64 / 1e3, most.as_secs_f64());
-        Verdict::new(name, was <= millis(most), figure)
-    };
+impl Options {
+    fn of_postgres(&self) -> Targets {
+        Targets { rto: self.rto, well: self.well, rpo: self.rpo }
+    }
+
+    fn of_redis(&self) -> Targets {
+        Targets { rto: self.redis_rto, well: self.well, rpo: self.redis_rpo }
+    }
+}
+
+fn judged(postgres: &report::Postgres, redis: &report::Redis) -> Vec<Verdict> {
     let none = |name: &str, count: usize| Verdict::new(name, count == 0, format!("{count} (none)"));
-    vec![
-        within("PostgreSQL is back in time", postgres.rto_ms, options.rto),
-        within("the level is none in time after PostgreSQL", postgres.well_ms, options.well),
-        within("what is lost with PostgreSQL is no older than it may be", postgres.rpo_ms, options.rpo),
+    let accepts = |name: &str, accepted: usize, refused: usize, failed: usize| {
+        let holds = accepted > 0 && refused == 0 && failed == 0;
+        Verdict::new(name, holds, format!("{accepted}, {refused} refused, {failed} failed"))
+    };
+    let (name, away) = ("tasks are accepted while PostgreSQL is away", postgres.accepted_while_away);
+    let of_postgres = [
         none("nothing is lost that the dump has", postgres.lost_of_dump),
         none("nothing is lost that was accepted after the destruction", postgres.lost_after_destruction),
-        Verdict::new(
-            "tasks are accepted while PostgreSQL is away",
-            postgres.accepted_while_away > 0 && postgres.refused_while_away == 0 && postgres.failed == 0,
-            format!(
-                "{}, {} refused, {} failed",
-                postgres.accepted_while_away, postgres.refused_while_away, postgres.failed
-            ),
-        ),
+        accepts(name, away, postgres.refused_while_away, postgres.failed),
         none("no task is unfinished after a restart of the orchestrator", postgres.unfinished_after_restart),
-        within("Redis is back in time", redis.rto_ms, options.redis_rto),
-        within("the level is none in time after Redis", redis.well_ms, options.well),
-        within("what is lost with Redis is no older than it may be", redis.rpo_ms, options.redis_rpo),
+    ];
+    let (name, away) = ("tasks without a key are accepted while Redis is away", redis.accepted_while_away);
+    let of_redis = [
         Verdict::new(
             "writes were acknowledged until Redis ended, so that what is lost is known",
             redis.last_write_ms.is_some_and(|before| before <= millis(FRESH)),
@@ -116,13 +117,8 @@ fn judged(postgres: &report::Postgres, redis: &report::Redis, options: &Options)
             redis.keys > 0 && redis.keys_lost == 0,
             format!("{} of {} (none)", redis.keys_lost, redis.keys),
         ),
-        Verdict::new(
-            "tasks without a key are accepted while Redis is away",
-            redis.accepted_while_away > 0 && redis.refused_while_away == 0 && redis.failed == 0,
-            format!(
-                "{}, {} refused, {} failed",
-                redis.accepted_while_away, redis.refused_while_away, redis.failed
-            ),
-        ),
-    ]
+        accepts(name, away, redis.refused_while_away, redis.failed),
+    ];
+    let of_postgres = postgres.recovery.judged("PostgreSQL").into_iter().chain(of_postgres);
+    of_postgres.chain(redis.recovery.judged("Redis")).chain(of_redis).collect()
 }

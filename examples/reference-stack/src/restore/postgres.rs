@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::restore::load::{Away, Became, Handed, Load, submit};
-use crate::restore::report::{Diary, Postgres, millis};
+use crate::restore::report::{Diary, Postgres, Recovery};
 use crate::restore::site::Site;
 use crate::restore::{AWAY, Options};
 
@@ -72,13 +72,7 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
     let away = Away { from: gone, to: restoring };
     let count = |became: fn(&Became) -> bool| handed.iter().filter(|one| became(&one.became)).count();
     Ok(Postgres {
-        steps: diary.since(destroyed),
-        rto_ms: millis(works - destroyed),
-        well_ms: millis(well - destroyed),
-        well_target_ms: millis(options.well),
-        rto_target_ms: millis(options.rto),
-        rpo_ms: oldest.map_or(0, |oldest| millis(destroyed - oldest)),
-        rpo_target_ms: millis(options.rpo),
+        recovery: Recovery::new(diary, destroyed, (works, well), oldest, &options.of_postgres()),
         dump_bytes: dump.path().metadata()?.len(),
         accepted: accepted.len(),
         accepted_before_dump: before(dumping),

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::restore::load::{Away, Became, Handed, Load, submit};
-use crate::restore::report::{Diary, Redis, millis};
+use crate::restore::report::{Diary, Recovery, Redis, millis};
 use crate::restore::site::Site;
 use crate::restore::{AWAY, Options};
 
@@ -60,13 +60,13 @@ pub(crate) async fn drill(site: &mut Site, options: &Options) -> anyhow::Result<
     let away = Away { from: gone, to: restarting };
     let of = |keyed: bool| handed.iter().filter(move |one: &&Handed| one.keyed == keyed);
     Ok(Redis {
-        steps: diary.since(killed),
-        rto_ms: millis(works - killed),
-        well_ms: millis(well - killed),
-        well_target_ms: millis(options.well),
-        rto_target_ms: millis(options.redis_rto),
-        rpo_ms: lost.iter().min().map_or(0, |oldest| millis(killed.saturating_duration_since(*oldest))),
-        rpo_target_ms: millis(options.redis_rpo),
+        recovery: Recovery::new(
+            diary,
+            killed,
+            (works, well),
+            lost.iter().min().copied(),
+            &options.of_redis(),
+        ),
         writes: written.len(),
         writes_lost: lost.len(),
         last_write_ms: written.last().map(|last| millis(killed.saturating_duration_since(last.at))),

@@ -29,19 +29,34 @@ pub(crate) struct Step {
     pub(crate) what: String,
 }
 
+/// How one of them came back, beside what was wanted.
+#[derive(Debug, Serialize)]
+pub(crate) struct Recovery {
+    pub(crate) steps: Vec<Step>,
+    /// From its end until it works.
+    pub(crate) rto_ms: u64,
+    pub(crate) rto_target_ms: u64,
+    /// From its end until the level is none.
+    pub(crate) well_ms: u64,
+    pub(crate) well_target_ms: u64,
+    /// How long before its end the oldest was acknowledged of what is lost; 0 if nothing is.
+    pub(crate) rpo_ms: u64,
+    pub(crate) rpo_target_ms: u64,
+}
+
+/// The longest that may be: until it works, until the level is none, and before its end.
+pub(crate) struct Targets {
+    pub(crate) rto: Duration,
+    pub(crate) well: Duration,
+    pub(crate) rpo: Duration,
+}
+
 /// PostgreSQL: dumped, destroyed, made again from the dump.
 #[derive(Debug, Serialize)]
 pub(crate) struct Postgres {
-    pub(crate) steps: Vec<Step>,
-    /// From the destruction until reads and writes work.
-    pub(crate) rto_ms: u64,
-    pub(crate) rto_target_ms: u64,
-    /// From the destruction until the level is none.
-    pub(crate) well_ms: u64,
-    pub(crate) well_target_ms: u64,
-    /// How long before the destruction the oldest task was accepted that is lost; 0 if none is.
-    pub(crate) rpo_ms: u64,
-    pub(crate) rpo_target_ms: u64,
+    /// It works when reads and writes do; what is lost are tasks that were accepted.
+    #[serde(flatten)]
+    pub(crate) recovery: Recovery,
     pub(crate) dump_bytes: u64,
     /// Of all tasks that were accepted.
     pub(crate) accepted: usize,
@@ -75,16 +90,9 @@ pub(crate) struct Postgres {
 /// Redis: killed, and started again from its append-only file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Redis {
-    pub(crate) steps: Vec<Step>,
-    /// From its end until a task with an idempotency key is accepted.
-    pub(crate) rto_ms: u64,
-    pub(crate) rto_target_ms: u64,
-    /// From its end until the level is none.
-    pub(crate) well_ms: u64,
-    pub(crate) well_target_ms: u64,
-    /// How long before its end the oldest write was acknowledged that is lost; 0 if none is.
-    pub(crate) rpo_ms: u64,
-    pub(crate) rpo_target_ms: u64,
+    /// It works when a task with an idempotency key is accepted; what is lost are writes that were acknowledged.
+    #[serde(flatten)]
+    pub(crate) recovery: Recovery,
     /// Writes of the drill's own that were acknowledged, and of these those that are lost.
     pub(crate) writes: usize,
     pub(crate) writes_lost: usize,
@@ -134,6 +142,43 @@ impl Diary {
     }
 }
 
+// === impl Recovery ===
+
+impl Recovery {
+    /// Of what ended at a moment, worked again, and was well again.
+    pub(crate) fn new(
+        diary: Diary,
+        ended: Instant,
+        (works, well): (Instant, Instant),
+        oldest_lost: Option<Instant>,
+        targets: &Targets,
+    ) -> Self {
+        let since = |at: Instant| millis(at.saturating_duration_since(ended));
+        Self {
+            steps: diary.since(ended),
+            rto_ms: since(works),
+            rto_target_ms: millis(targets.rto),
+            well_ms: since(well),
+            well_target_ms: millis(targets.well),
+            rpo_ms: oldest_lost.map_or(0, |oldest| millis(ended.saturating_duration_since(oldest))),
+            rpo_target_ms: millis(targets.rpo),
+        }
+    }
+
+    /// Whether it was in time.
+    pub(crate) fn judged(&self, of: &str) -> [Verdict; 3] {
+        [
+            (format!("{of} is back in time"), self.rto_ms, self.rto_target_ms),
+            (format!("the level is none in time after {of}"), self.well_ms, self.well_target_ms),
+            (format!("what is lost with {of} is no older than it may be"), self.rpo_ms, self.rpo_target_ms),
+        ]
+        .map(|(name, was, most)| {
+            let figure = format!("{:.1} s (at most {:.1} s)", was as f64 / 1e3, most as f64 / 1e3);
+            Verdict::new(name, was <= most, figure)
+        })
+    }
+}
+
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -160,26 +205,25 @@ fn steps(f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
     writeln!(f)
 }
 
-fn against(f: &mut fmt::Formatter<'_>, figures: [(&str, u64, u64); 3]) -> fmt::Result {
-    figures.into_iter().try_for_each(|(name, was, target)| {
-        let (was, target) = (was as f64 / 1e3, target as f64 / 1e3);
-        writeln!(f, "  {name:<25}{was:>6.1} s   target {target:>6.1} s")
-    })
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        steps(f, &self.steps)?;
+        let figures = [
+            ("recovery time (RTO)", self.rto_ms, self.rto_target_ms),
+            ("until the level is none", self.well_ms, self.well_target_ms),
+            ("data lost (RPO)", self.rpo_ms, self.rpo_target_ms),
+        ];
+        figures.into_iter().try_for_each(|(name, was, target)| {
+            let (was, target) = (was as f64 / 1e3, target as f64 / 1e3);
+            writeln!(f, "  {name:<25}{was:>6.1} s   target {target:>6.1} s")
+        })
+    }
 }
 
 impl fmt::Display for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n--- PostgreSQL: dumped, destroyed with its data, restored from the dump\n")?;
-        steps(f, &self.steps)?;
-        against(
-            f,
-            [
-                ("recovery time (RTO)", self.rto_ms, self.rto_target_ms),
-                ("until the level is none", self.well_ms, self.well_target_ms),
-                ("data lost (RPO)", self.rpo_ms, self.rpo_target_ms),
-            ],
-        )?;
-        writeln!(f)?;
+        writeln!(f, "{}", self.recovery)?;
         writeln!(
             f,
             "  {:>6} tasks accepted: {} before the dump, {} after it, {} after the destruction",
@@ -216,16 +260,7 @@ impl fmt::Display for Postgres {
 impl fmt::Display for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n--- Redis: killed, started again from its append-only file\n")?;
-        steps(f, &self.steps)?;
-        against(
-            f,
-            [
-                ("recovery time (RTO)", self.rto_ms, self.rto_target_ms),
-                ("until the level is none", self.well_ms, self.well_target_ms),
-                ("data lost (RPO)", self.rpo_ms, self.rpo_target_ms),
-            ],
-        )?;
-        writeln!(f)?;
+        writeln!(f, "{}", self.recovery)?;
         writeln!(f, "  {:>6} writes acknowledged, {} of them lost", self.writes, self.writes_lost)?;
         writeln!(f, "  {:>6} keys of the stack, {} of them lost", self.keys, self.keys_lost)?;
         writeln!(
