@@ -1,0 +1,13 @@
+//! The behaviour, through the public API. One program, because each costs a link; what needs a process of its own (an
+//! allocator that counts, a global recorder, a victim to kill) has a file of its own beside this folder.
+#![allow(clippy::unwrap_used)]
+
+mod command;
+
+mod command_line;
+mod config_check;
+mod config_diff;
+mod config_show;
+mod probe;
+mod readme;
+mod terminal;

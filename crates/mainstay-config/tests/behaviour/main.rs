@@ -1,0 +1,16 @@
+//! The behaviour, through the public API. One program, because each costs a link; what needs a process of its own (an
+//! allocator that counts, a global recorder, a victim to kill) has a file of its own beside this folder.
+#![allow(clippy::unwrap_used)]
+
+mod changes;
+mod checks;
+mod errors;
+mod files;
+mod keys;
+mod layers;
+mod mutations;
+mod same;
+mod sample;
+mod schema;
+mod sections;
+mod showing;

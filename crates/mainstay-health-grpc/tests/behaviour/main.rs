@@ -1,0 +1,11 @@
+//! The behaviour, through the public API. One program, because each costs a link; what needs a process of its own (an
+//! allocator that counts, a global recorder, a victim to kill) has a file of its own beside this folder.
+#![allow(clippy::unwrap_used)]
+
+mod served;
+
+mod check;
+mod crowd;
+mod generated;
+mod probe;
+mod watch;

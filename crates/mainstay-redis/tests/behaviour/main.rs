@@ -1,0 +1,16 @@
+//! The behaviour, through the public API. One program, because each costs a link; what needs a process of its own (an
+//! allocator that counts, a global recorder, a victim to kill) has a file of its own beside this folder.
+#![allow(clippy::unwrap_used)]
+
+mod real;
+mod scripted;
+
+mod blocking;
+mod cluster;
+mod connecting;
+mod everyday;
+mod guard;
+mod health;
+mod outage;
+mod refusals;
+mod verdict;
