@@ -17,8 +17,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Ticket, u64> {
         let word = self.word.load();
-        let passable = (word as u32) & !(word::PASSABLE as u32) == 0;
-        if passable && !std::thread::panicking() { Ok(Ticket::plain(word)) } else { Err(word) }
+ if word::is_passable(word) && !std::thread::panicking() { Ok(Ticket::plain(word)) } else { Err(word) }
     }
 
     pub(crate) fn ticket(&self) -> Result<Ticket, Rejected> {

@@ -50,9 +50,10 @@ pub struct Breaker(Handle);
 
 #[derive(Clone)]
 enum Handle {
-    Shared(Arc<Machine>),
+    // First: what is number 0 needs nothing added to its pointer, and what is number 1 the sixteen bytes of its counts.
     /// Never dropped, so never counted: see [`Breaker::leak`].
     Leaked(&'static Machine),
+    Shared(Arc<Machine>),
 }
 
 /// Builds a [`Breaker`]. The settings and their defaults are those of [`Settings`].
@@ -319,6 +320,14 @@ impl Breaker {
     #[cfg(feature = "tower")]
     pub(crate) fn from_leaked(machine: &'static Machine) -> Self {
         Self(Handle::Leaked(machine))
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn into_shared(self) -> Result<Arc<Machine>, &'static Machine> {
+        match self.0 {
+            Handle::Shared(machine) => Ok(machine),
+            Handle::Leaked(machine) => Err(machine),
+        }
     }
 
     #[cfg(feature = "tower")]

@@ -76,7 +76,8 @@ pub(crate) enum Tether {
     Leaked(&'static Machine),
     Counted(Arc<Breaker>),
     /// A breaker of a set, which another request may never see again.
-    Handle(Breaker),
+    Single(Arc<Machine>),
+    Gone,
 }
 
 impl One {
@@ -90,18 +91,22 @@ impl One {
 
     #[inline]
     fn tether(&mut self) -> Tether {
-        match &mut self.tether {
+        match &self.tether {
             Tether::Leaked(machine) => Tether::Leaked(machine),
-            Tether::Handle(breaker) => Tether::Handle(breaker.clone()),
-            Tether::Counted(tether) => {
-                if self.called && !self.own {
-                    *tether = Arc::new(self.breaker.clone());
-                    self.own = true;
-                }
-                self.called = true;
-                Tether::Counted(tether.clone())
-            }
+            _ => self.counted(),
         }
+    }
+
+    #[inline(never)]
+    fn counted(&mut self) -> Tether {
+        if let Tether::Counted(tether) = &mut self.tether {
+            if self.called && !self.own {
+                *tether = Arc::new(self.breaker.clone());
+                self.own = true;
+            }
+            self.called = true;
+        }
+        self.tether.clone()
     }
 }
 
@@ -185,7 +190,7 @@ where
     fn admit(&mut self, request: &Req) -> Result<Option<HeldBy>, Rejected> {
         let breaker = self.set.breaker(&(self.key)(request))?;
         let ticket = breaker.machine().ticket()?;
-        Ok(Some(HeldBy(Held::new(Tether::Handle(breaker), ticket))))
+        Ok(Some(HeldBy(Held::new(Tether::of(breaker), ticket))))
     }
 
     fn unready(&self) -> Rejected {
@@ -202,21 +207,44 @@ where
     }
 }
 
+impl Tether {
+    fn of(breaker: Breaker) -> Self {
+        match breaker.into_shared() {
+            Ok(machine) => Self::Single(machine),
+            Err(machine) => Self::Leaked(machine),
+        }
+    }
+}
+
 impl Host for Tether {
     #[inline]
-    fn machine(&self) -> &Machine {
+    fn machine(&self) -> Option<&Machine> {
         match self {
-            Self::Leaked(machine) => machine,
-            Self::Counted(breaker) => breaker.machine(),
-            Self::Handle(breaker) => breaker.machine(),
+            Self::Leaked(machine) => Some(machine),
+            Self::Counted(breaker) => Some(breaker.machine()),
+            Self::Single(machine) => Some(machine),
+            Self::Gone => None,
         }
     }
 
     fn handle(&self) -> Option<Breaker> {
-        Some(match self {
-            Self::Leaked(machine) => Breaker::from_leaked(machine),
-            Self::Counted(breaker) => Breaker::clone(breaker),
-            Self::Handle(breaker) => breaker.clone(),
-        })
+        match self {
+            Self::Leaked(machine) => Some(Breaker::from_leaked(machine)),
+            Self::Counted(breaker) => Some(Breaker::clone(breaker)),
+            Self::Single(machine) => Some(Breaker::from_machine(machine.clone())),
+            Self::Gone => None,
+        }
     }
+
+    #[inline(always)]
+    fn let_go(&mut self) {
+        if !matches!(self, Self::Leaked(_)) {
+            untie(std::mem::replace(self, Self::Gone));
+        }
+    }
+}
+
+#[inline(never)]
+fn untie(tether: Tether) {
+    drop(tether);
 }

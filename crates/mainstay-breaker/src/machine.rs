@@ -431,7 +431,8 @@ fn flags(plan: &Plan, tally: &Tally) -> u64 {
     let timed = if plan.is_timed() { word::TIMED } else { 0 };
     let slow = if plan.slow_limit != u64::MAX { word::SLOW } else { 0 };
     let compact = if tally.is_compact() { word::COMPACT } else { 0 };
-    timed | slow | compact
+    let timeout = if plan.settings.timeout.is_some() { word::TIMEOUT } else { 0 };
+    timed | slow | compact | timeout
 }
 
 impl Blank for News {

@@ -41,7 +41,7 @@ impl Machine {
     #[inline]
     pub(crate) fn would_admit(&self) -> Result<(), Option<Duration>> {
         let word = self.word.load();
-        if (word as u32) & !(word::PASSABLE as u32) == 0 {
+        if word::is_passable(word) {
             return Ok(());
         }
         self.would_admit_slowly(word)
