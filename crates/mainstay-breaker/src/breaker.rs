@@ -141,10 +141,11 @@ impl Breaker {
         classify: impl Classify<T, E>,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, BreakerError<E>> {
-        let permit = self.try_acquire()?;
-        let result = work();
-        permit.record(classify.classify(&result));
-        result.map_err(BreakerError::Inner)
+        let machine = self.machine();
+        match machine.admit() {
+            Ok(ticket) => admitted(Permit(Held::new(machine, ticket)), classify, work),
+            Err(word) => call_slowly(machine, word, classify, work),
+        }
     }
 
     /// Makes an async call if it is admitted when first polled. `Err` is a failure; a panic is one too, and goes on. With
@@ -337,6 +338,33 @@ impl Breaker {
             Handle::Leaked(machine) => Some(machine),
         }
     }
+}
+
+#[inline(always)]
+fn admitted<T, E>(
+    permit: Permit<'_>,
+    classify: impl Classify<T, E>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, BreakerError<E>> {
+    let result = work();
+    permit.record(classify.classify(&result));
+    result.map_err(BreakerError::Inner)
+}
+
+/// A rejection is written where it is wanted, and the permit of the fast way leaves no registers: neither has to fit into
+/// the memory of the other.
+#[inline(never)]
+fn call_slowly<T, E>(
+    machine: &Machine,
+    word: u64,
+    classify: impl Classify<T, E>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, BreakerError<E>> {
+    machine.turn_away_at_once(
+        word,
+        |ticket| admitted(Permit(Held::new(machine, ticket)), classify, work),
+        |rejected| Err(BreakerError::Rejected(rejected)),
+    )
 }
 
 impl fmt::Debug for Breaker {

@@ -28,16 +28,21 @@ pub(crate) struct Held<H: Host> {
 
 /// The way to a machine.
 pub(crate) trait Host {
-    /// None once it has let go.
+    /// None once it was let go.
     fn machine(&self) -> Option<&Machine>;
 
     /// A handle that lives by itself, if it can be had from here.
     fn handle(&self) -> Option<Breaker>;
 
-    /// Nobody will ask any more. What it counts on is handed on by value, so that a future that holds it is not kept in
-    /// memory by somebody who only wants to drop it.
+    /// The permit is dropped, perhaps before a verdict.
     #[inline(always)]
-    fn let_go(&mut self) {}
+    fn let_go(&mut self, mut ticket: Ticket) {
+        if let Some(ticket) = ticket.take()
+            && let Some(machine) = self.machine()
+        {
+            machine.abandon(ticket);
+        }
+    }
 }
 
 macro_rules! verdicts {
@@ -174,12 +179,9 @@ impl<H: Host> Held<H> {
 impl<H: Host> Drop for Held<H> {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take()
-            && let Some(machine) = self.host.machine()
-        {
-            machine.abandon(ticket);
-        }
-        self.host.let_go();
+        let ticket = self.ticket;
+        self.ticket.spend();
+        self.host.let_go(ticket);
     }
 }
 

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use mainstay_core::panics::contain;
 use mainstay_core::{Classified, Classify, Name, Sleep};
 use pin_project_lite::pin_project;
 
@@ -71,10 +72,12 @@ impl Drop for Limit {
     }
 }
 
+/// Nothing unwinds from it; see [`Tether::let_go`](crate::guard::Tether).
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
 #[cold]
 #[inline(never)]
-fn forget_it(deadline: Box<Deadline>) {
-    drop(deadline);
+extern "C" fn forget_it(deadline: Box<Deadline>) {
+    contain(|| drop(deadline));
 }
 
 impl Deadline {

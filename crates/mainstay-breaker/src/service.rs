@@ -7,8 +7,8 @@ use tower_service::Service;
 
 use crate::future::ResponseFuture;
 use crate::gate::{Place, poll_admissible};
-use crate::guard::{Guard, HeldBy, One, Tether};
-use crate::permit::Held;
+use crate::guard::{Guard, HeldBy, One};
+use crate::machine::Machine;
 use crate::run::Limit;
 use crate::{BreakerError, Conclude, OnOpen, RejectReason, Rejected, TimedOut};
 
@@ -65,6 +65,7 @@ pub struct RespondWith<F>(pub(crate) F);
 impl<T, E> Refuse<T, E> for PassError {
     type Error = BreakerError<E>;
 
+    #[inline]
     fn rejected(&self, rejected: Rejected) -> Result<T, Self::Error> {
         Err(BreakerError::Rejected(rejected))
     }
@@ -182,12 +183,16 @@ where
             Some(ticket) => self.guard.hold(ticket),
             None => match self.guard.admit(&request) {
                 Ok(permit) => permit,
-                Err(rejected) => return ResponseFuture::refused(rejected, conclude.clone(), refuse.clone()),
+                Err(rejected) => {
+                    return ResponseFuture::refused(rejected, conclude.clone(), refuse.clone());
+                }
             },
         };
         let work = self.inner.call(request);
         let limit = match &permit {
-            Some(HeldBy(permit)) if timeout.is_some() || permit.is_limited() => limit(permit, *timeout),
+            Some(HeldBy(permit)) if timeout.is_some() || permit.is_limited() => {
+                permit.machine().map_or(Limit::NONE, |machine| limit(machine, *timeout))
+            }
             _ => Limit::NONE,
         };
         ResponseFuture::calling(work, conclude.clone(), refuse.clone(), permit, limit)
@@ -196,13 +201,9 @@ where
 
 /// The time-out begins: the service's, else the breaker's.
 #[cold]
-fn limit(permit: &Held<Tether>, timeout: Option<Duration>) -> Limit {
-    match permit.machine() {
-        Some(machine) => {
-            timeout.or_else(|| machine.timeout()).map_or(Limit::NONE, |timeout| Limit::new(machine, timeout))
-        }
-        None => Limit::NONE,
-    }
+#[inline(never)]
+fn limit(machine: &Machine, timeout: Option<Duration>) -> Limit {
+    timeout.or_else(|| machine.timeout()).map_or(Limit::NONE, |timeout| Limit::new(machine, timeout))
 }
 
 /// By hand: what the last `poll_ready` did is true of this service only, and so is its place in the queue.

@@ -102,7 +102,12 @@ impl Ticket {
     pub(crate) fn take(&mut self) -> Option<Self> {
         let ticket = *self;
         self.spend();
-        (ticket.word & SPENT == 0).then_some(ticket)
+        (!ticket.is_spent()).then_some(ticket)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.word & SPENT != 0
     }
 
     #[inline(always)]
