@@ -1,7 +1,5 @@
 //! Admission.
 
-use std::time::Duration;
-
 use crate::machine::{Inner, Machine};
 use crate::permit::Held;
 use crate::phase::{Phase, Stand};
@@ -17,8 +15,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Ticket, u64> {
         let word = self.word.load();
-        let passable = (word as u32) & !(word::PASSABLE as u32) == 0;
-        if passable && !std::thread::panicking() { Ok(Ticket::plain(word)) } else { Err(word) }
+        if word::is_passable(word) && !std::thread::panicking() { Ok(Ticket::plain(word)) } else { Err(word) }
     }
 
     pub(crate) fn ticket(&self) -> Result<Ticket, Rejected> {
@@ -27,29 +24,44 @@ impl Machine {
 
     #[inline(never)]
     pub(crate) fn admit_slowly(&self, word: u64) -> Result<Ticket, Rejected> {
-        self.turn_away_at_once(word, |ticket| ticket)
+        self.turn_away_at_once(word, Ok, Err)
     }
 
     /// The same, with the permit put together here: what is returned is not moved about any more.
     #[inline(never)]
     pub(crate) fn permit_slowly(&self, word: u64) -> Result<Permit<'_>, Rejected> {
-        self.turn_away_at_once(word, |ticket| Permit(Held::new(self, ticket)))
+        self.turn_away_at_once(word, |ticket| Ok(Permit(Held::new(self, ticket))), Err)
     }
 
     /// The usual rejection, written where the caller wants it: without the lock, as long as what is posted belongs to
     /// the word and nothing is due.
     #[inline(always)]
-    fn turn_away_at_once<P>(&self, word: u64, permit: impl FnOnce(Ticket) -> P) -> Result<P, Rejected> {
-        if word::control(word) == Control::Automatic
-            && let Some(reason) = reason(word)
-        {
-            let posted =
-                self.posted(word).and_then(|(due, cause)| Some((due - self.well_before(due)?, cause)));
-            let Some((wait, cause)) = posted else { return self.admit_under_lock().map(permit) };
-            self.tally.bump(tally::REJECTED);
-            return Err(Rejected::new(self.identity.name, reason, Some(Duration::from_nanos(wait)), cause));
+    pub(crate) fn turn_away_at_once<R>(
+        &self,
+        word: u64,
+        admitted: impl FnOnce(Ticket) -> R,
+        rejected: impl FnOnce(Rejected) -> R,
+    ) -> R {
+        let closer = 'closer: {
+            if word::control(word) == Control::Automatic
+                && let Some(reason) = reason(word)
+            {
+                let Some((due, cells)) = self.posted(word) else { break 'closer self.admit_under_lock() };
+                let Some(now) = self.well_before(due) else { break 'closer self.admit_under_lock() };
+                self.tally.bump(tally::REJECTED);
+                return rejected(Rejected::in_nanos(
+                    self.identity.name,
+                    reason,
+                    due - now,
+                    Cause::unpack(cells),
+                ));
+            }
+            self.look_closer(word)
+        };
+        match closer {
+            Ok(ticket) => admitted(ticket),
+            Err(closer) => rejected(closer),
         }
-        self.look_closer(word).map(permit)
     }
 
     #[inline(never)]
@@ -66,12 +78,12 @@ impl Machine {
             _ => return self.admit_under_lock(),
         };
         // Without the lock, as long as what is posted belongs to the word and nothing is due.
-        if let Some((due, cause)) = self.posted(word) {
+        if let Some((due, cells)) = self.posted(word) {
             // Forced while closed: nothing is ever due.
             let now = if word::stand(word) == Stand::Closed { Some(0) } else { self.well_before(due) };
             if let Some(now) = now {
-                let wait = (reason != RejectReason::Forced).then(|| due - now);
-                return self.turn_away(word, reason, wait, cause);
+                let wait = if reason == RejectReason::Forced { Rejected::UNKNOWN } else { due - now };
+                return self.turn_away(word, reason, wait, Cause::unpack(cells));
             }
         }
         self.admit_under_lock()
@@ -83,7 +95,8 @@ impl Machine {
             let word = self.word.load();
             match word::control(word) {
                 Control::ForcedOpen => {
-                    return self.turn_away(word, RejectReason::Forced, None, inner.phase.outage.last_trip);
+                    let cause = inner.phase.outage.last_trip;
+                    return self.turn_away(word, RejectReason::Forced, Rejected::UNKNOWN, cause);
                 }
                 Control::ForcedClosed => return Ok(Ticket::bypass(word).timed(word, || now)),
                 Control::Automatic | Control::ObserveOnly => {}
@@ -109,7 +122,7 @@ impl Machine {
                     (RejectReason::Ramping, phase.ramp_slice())
                 }
             };
-            self.turn_away(word, reason, Some(wait), inner.phase.outage.last_trip)
+            self.turn_away(word, reason, wait, inner.phase.outage.last_trip)
         })
     }
 
@@ -119,7 +132,7 @@ impl Machine {
         &self,
         word: u64,
         reason: RejectReason,
-        wait: Option<u64>,
+        wait: u64,
         cause: Option<Cause>,
     ) -> Result<Ticket, Rejected> {
         if word::control(word) == Control::ObserveOnly {
@@ -127,7 +140,7 @@ impl Machine {
             return Ok(Ticket::bypass(word).timed(word, || self.identity.clock.now_nanos()));
         }
         self.tally.bump(tally::REJECTED);
-        Err(Rejected::new(self.identity.name, reason, wait.map(Duration::from_nanos), cause))
+        Err(Rejected::in_nanos(self.identity.name, reason, wait, cause))
     }
 
     /// The coarse time, if that is enough to tell that a deadline has not come: close to it the precise clock decides,

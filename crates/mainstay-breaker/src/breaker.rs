@@ -50,9 +50,10 @@ pub struct Breaker(Handle);
 
 #[derive(Clone)]
 enum Handle {
-    Shared(Arc<Machine>),
+    // First: what is number 0 needs nothing added to its pointer, and what is number 1 the sixteen bytes of its counts.
     /// Never dropped, so never counted: see [`Breaker::leak`].
     Leaked(&'static Machine),
+    Shared(Arc<Machine>),
 }
 
 /// Builds a [`Breaker`]. The settings and their defaults are those of [`Settings`].
@@ -140,10 +141,11 @@ impl Breaker {
         classify: impl Classify<T, E>,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, BreakerError<E>> {
-        let permit = self.try_acquire()?;
-        let result = work();
-        permit.record(classify.classify(&result));
-        result.map_err(BreakerError::Inner)
+        let machine = self.machine();
+        match machine.admit() {
+            Ok(ticket) => admitted(Permit(Held::new(machine, ticket)), classify, work),
+            Err(word) => call_slowly(machine, word, classify, work),
+        }
     }
 
     /// Makes an async call if it is admitted when first polled. `Err` is a failure; a panic is one too, and goes on. With
@@ -322,12 +324,47 @@ impl Breaker {
     }
 
     #[cfg(feature = "tower")]
+    pub(crate) fn into_shared(self) -> Result<Arc<Machine>, &'static Machine> {
+        match self.0 {
+            Handle::Shared(machine) => Ok(machine),
+            Handle::Leaked(machine) => Err(machine),
+        }
+    }
+
+    #[cfg(feature = "tower")]
     pub(crate) fn leaked(&self) -> Option<&'static Machine> {
         match &self.0 {
             Handle::Shared(_) => None,
             Handle::Leaked(machine) => Some(machine),
         }
     }
+}
+
+#[inline(always)]
+fn admitted<T, E>(
+    permit: Permit<'_>,
+    classify: impl Classify<T, E>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, BreakerError<E>> {
+    let result = work();
+    permit.record(classify.classify(&result));
+    result.map_err(BreakerError::Inner)
+}
+
+/// A rejection is written where it is wanted, and the permit of the fast way leaves no registers: neither has to fit into
+/// the memory of the other.
+#[inline(never)]
+fn call_slowly<T, E>(
+    machine: &Machine,
+    word: u64,
+    classify: impl Classify<T, E>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, BreakerError<E>> {
+    machine.turn_away_at_once(
+        word,
+        |ticket| admitted(Permit(Held::new(machine, ticket)), classify, work),
+        |rejected| Err(BreakerError::Rejected(rejected)),
+    )
 }
 
 impl fmt::Debug for Breaker {

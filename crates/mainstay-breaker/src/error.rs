@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_core::{Name, NotAsked};
 
 use crate::Cause;
+use crate::phase::nanos;
 
 /// A call that was not admitted: who rejected it, why, and when it may be tried again.
 ///
@@ -15,9 +16,13 @@ use crate::Cause;
 pub struct Rejected {
     name: Name,
     reason: RejectReason,
-    retry_after: Option<Duration>,
+    retry_after: Wait,
     cause: Option<Cause>,
 }
+
+/// In nanoseconds, which are not worth the division before somebody asks; `u64::MAX` for nobody knows.
+#[derive(Clone, Copy, PartialEq)]
+struct Wait(u64);
 
 /// Why a call was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,8 +77,16 @@ impl Rejected {
         retry_after: Option<Duration>,
         cause: Option<Cause>,
     ) -> Self {
-        Self { name, reason, retry_after, cause }
+        Self::in_nanos(name, reason, retry_after.map_or(Self::UNKNOWN, nanos), cause)
     }
+
+    #[inline(always)]
+    pub(crate) fn in_nanos(name: Name, reason: RejectReason, wait: u64, cause: Option<Cause>) -> Self {
+        Self { name, reason, retry_after: Wait(wait), cause }
+    }
+
+    /// Nobody knows how long to wait.
+    pub(crate) const UNKNOWN: u64 = u64::MAX;
 
     /// Who rejected it.
     pub fn name(&self) -> Name {
@@ -88,12 +101,31 @@ impl Rejected {
     /// How long to wait before it is worth trying again: what is left of the open time, or of the earliest probe's
     /// time, or a slice of the ramp. `None` when only a hand can tell (forced open).
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.retry_after.known()
     }
 
     /// Why the breaker opened last.
     pub fn cause(&self) -> Option<&Cause> {
         self.cause.as_ref()
+    }
+}
+
+impl Wait {
+    fn known(self) -> Option<Duration> {
+        (self.0 != Rejected::UNKNOWN).then(|| Duration::from_nanos(self.0))
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.known().fmt(f)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Wait {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.known().serialize(serializer)
     }
 }
 
@@ -104,7 +136,7 @@ impl fmt::Display for Rejected {
             NotAsked::say();
         }
         write!(f, "breaker {} rejected the call: {}", self.name, self.reason)?;
-        match self.retry_after {
+        match self.retry_after() {
             Some(after) => write!(f, "; retry after {after:?}"),
             None => Ok(()),
         }

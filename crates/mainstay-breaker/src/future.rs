@@ -2,12 +2,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
 use crate::guard::{HeldBy, Tether};
-use crate::run::Attempt;
+use crate::run::{Attempt, Limit};
 use crate::{Conclude, Refuse, Rejected};
 
 pin_project! {
@@ -22,20 +21,15 @@ pin_project! {
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
+    #[inline(always)]
     pub(crate) fn refused(rejected: Rejected, conclude: C, refuse: R) -> Self {
         Self { attempt: Attempt::ended(conclude), rejected: Some(rejected), refuse }
     }
 
-    #[inline]
-    pub(crate) fn calling(
-        work: F,
-        conclude: C,
-        refuse: R,
-        permit: Option<HeldBy>,
-        timeout: Option<Duration>,
-    ) -> Self {
+    #[inline(always)]
+    pub(crate) fn calling(work: F, conclude: C, refuse: R, permit: Option<HeldBy>, limit: Limit) -> Self {
         let permit = permit.map(|HeldBy(permit)| permit);
-        Self { attempt: Attempt::begun(work, conclude, permit, timeout), rejected: None, refuse }
+        Self { attempt: Attempt::begun(work, conclude, permit, limit), rejected: None, refuse }
     }
 }
 

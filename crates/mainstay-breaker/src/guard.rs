@@ -3,7 +3,8 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+
+use mainstay_core::panics::contain;
 
 use crate::machine::Machine;
 use crate::permit::{Held, Host};
@@ -73,16 +74,17 @@ pub struct ByKey<K, F> {
 /// Keeps a machine alive for a future. A leaked one needs no counting.
 #[derive(Clone)]
 pub(crate) enum Tether {
-    Leaked(&'static Machine),
+    /// None once it was let go.
+    Leaked(Option<&'static Machine>),
     Counted(Arc<Breaker>),
     /// A breaker of a set, which another request may never see again.
-    Handle(Breaker),
+    Single(Arc<Machine>),
 }
 
 impl One {
     pub(crate) fn new(breaker: Breaker) -> Self {
         let tether = match breaker.leaked() {
-            Some(machine) => Tether::Leaked(machine),
+            Some(machine) => Tether::Leaked(Some(machine)),
             None => Tether::Counted(Arc::new(breaker.clone())),
         };
         Self { breaker, tether, own: true, called: false }
@@ -90,18 +92,22 @@ impl One {
 
     #[inline]
     fn tether(&mut self) -> Tether {
-        match &mut self.tether {
-            Tether::Leaked(machine) => Tether::Leaked(machine),
-            Tether::Handle(breaker) => Tether::Handle(breaker.clone()),
-            Tether::Counted(tether) => {
-                if self.called && !self.own {
-                    *tether = Arc::new(self.breaker.clone());
-                    self.own = true;
-                }
-                self.called = true;
-                Tether::Counted(tether.clone())
-            }
+        match &self.tether {
+            Tether::Leaked(machine) => Tether::Leaked(*machine),
+            _ => self.counted(),
         }
+    }
+
+    #[inline(never)]
+    fn counted(&mut self) -> Tether {
+        if let Tether::Counted(tether) = &mut self.tether {
+            if self.called && !self.own {
+                *tether = Arc::new(self.breaker.clone());
+                self.own = true;
+            }
+            self.called = true;
+        }
+        self.tether.clone()
     }
 }
 
@@ -185,11 +191,11 @@ where
     fn admit(&mut self, request: &Req) -> Result<Option<HeldBy>, Rejected> {
         let breaker = self.set.breaker(&(self.key)(request))?;
         let ticket = breaker.machine().ticket()?;
-        Ok(Some(HeldBy(Held::new(Tether::Handle(breaker), ticket))))
+        Ok(Some(HeldBy(Held::new(Tether::of(breaker), ticket))))
     }
 
     fn unready(&self) -> Rejected {
-        Rejected::new(self.set.name(), RejectReason::NotReady, Some(Duration::ZERO), None)
+        Rejected::in_nanos(self.set.name(), RejectReason::NotReady, 0, None)
     }
 }
 
@@ -202,21 +208,54 @@ where
     }
 }
 
+impl Tether {
+    fn of(breaker: Breaker) -> Self {
+        match breaker.into_shared() {
+            Ok(machine) => Self::Single(machine),
+            Err(machine) => Self::Leaked(Some(machine)),
+        }
+    }
+}
+
 impl Host for Tether {
     #[inline]
-    fn machine(&self) -> &Machine {
+    fn machine(&self) -> Option<&Machine> {
         match self {
-            Self::Leaked(machine) => machine,
-            Self::Counted(breaker) => breaker.machine(),
-            Self::Handle(breaker) => breaker.machine(),
+            Self::Leaked(machine) => *machine,
+            Self::Counted(breaker) => Some(breaker.machine()),
+            Self::Single(machine) => Some(machine),
         }
     }
 
     fn handle(&self) -> Option<Breaker> {
-        Some(match self {
-            Self::Leaked(machine) => Breaker::from_leaked(machine),
-            Self::Counted(breaker) => Breaker::clone(breaker),
-            Self::Handle(breaker) => breaker.clone(),
-        })
+        match self {
+            Self::Leaked(machine) => machine.map(Breaker::from_leaked),
+            Self::Counted(breaker) => Some(Breaker::clone(breaker)),
+            Self::Single(machine) => Some(Breaker::from_machine(machine.clone())),
+        }
     }
+
+    /// By value, and only if there is something to do: a future whose address nobody takes need not be in memory.
+    #[inline(always)]
+    fn let_go(&mut self, ticket: Ticket) {
+        if !ticket.is_spent() || !matches!(self, Self::Leaked(_)) {
+            let (word, probe, time) = ticket.into_parts();
+            untie(std::mem::replace(self, Self::Leaked(None)), word, probe, time);
+        }
+    }
+}
+
+/// A panic in what is the user's (the log, or what the last handle drops) ends here; so nothing unwinds from it, and
+/// nobody needs a clean-up around it, which would keep every future in memory.
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
+#[inline(never)]
+extern "C" fn untie(tether: Tether, word: u64, probe: u64, time: u64) {
+    contain(|| {
+        if let Some(ticket) = Ticket::from_parts(word, probe, time).take()
+            && let Some(machine) = tether.machine()
+        {
+            machine.abandon(ticket);
+        }
+        drop(tether);
+    });
 }

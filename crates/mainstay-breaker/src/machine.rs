@@ -233,12 +233,12 @@ impl Machine {
 
     /// The deadline and the cause that belong to `word`, or nothing if it no longer stands.
     #[inline(always)]
-    pub(crate) fn posted(&self, word: u64) -> Option<(u64, Option<Cause>)> {
+    pub(crate) fn posted(&self, word: u64) -> Option<(u64, [u64; Cause::CELLS])> {
         if word & word::CLAIMED != 0 {
             return None;
         }
-        let (due, cells) = self.rare.get().map_or((u64::MAX, [0; Cause::CELLS]), |rare| rare.posted());
-        self.word.still(word).then(|| (due, Cause::unpack(cells)))
+        let posted = self.rare.get().map_or((u64::MAX, [0; Cause::CELLS]), |rare| rare.posted());
+        self.word.still(word).then_some(posted)
     }
 
     /// The state effective now.
@@ -431,7 +431,8 @@ fn flags(plan: &Plan, tally: &Tally) -> u64 {
     let timed = if plan.is_timed() { word::TIMED } else { 0 };
     let slow = if plan.slow_limit != u64::MAX { word::SLOW } else { 0 };
     let compact = if tally.is_compact() { word::COMPACT } else { 0 };
-    timed | slow | compact
+    let timeout = if plan.settings.timeout.is_some() { word::TIMEOUT } else { 0 };
+    timed | slow | compact | timeout
 }
 
 impl Blank for News {

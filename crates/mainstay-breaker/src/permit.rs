@@ -22,16 +22,27 @@ pub struct OwnedPermit(pub(crate) Held<Breaker>);
 /// A ticket with the way to its machine, settled on drop.
 pub(crate) struct Held<H: Host> {
     host: H,
+    /// Says itself when it is spent.
     ticket: Ticket,
-    spent: bool,
 }
 
 /// The way to a machine.
 pub(crate) trait Host {
-    fn machine(&self) -> &Machine;
+    /// None once it was let go.
+    fn machine(&self) -> Option<&Machine>;
 
     /// A handle that lives by itself, if it can be had from here.
     fn handle(&self) -> Option<Breaker>;
+
+    /// The permit is dropped, perhaps before a verdict.
+    #[inline(always)]
+    fn let_go(&mut self, mut ticket: Ticket) {
+        if let Some(ticket) = ticket.take()
+            && let Some(machine) = self.machine()
+        {
+            machine.abandon(ticket);
+        }
+    }
 }
 
 macro_rules! verdicts {
@@ -104,7 +115,7 @@ impl fmt::Debug for OwnedPermit {
 impl<H: Host> Held<H> {
     #[inline]
     pub(crate) fn new(host: H, ticket: Ticket) -> Self {
-        Self { host, ticket, spent: false }
+        Self { host, ticket }
     }
 
     // Always: otherwise two verdicts in one caller are reason enough for the compiler to make it a call, which costs
@@ -112,58 +123,72 @@ impl<H: Host> Held<H> {
     #[inline(always)]
     pub(crate) fn settle(mut self, classified: Classified) {
         // Spent first: a verdict is recorded at most once, whatever happens.
-        self.spent = true;
-        self.host.machine().record(self.ticket, classified);
+        let ticket = self.ticket;
+        self.ticket.spend();
+        if let Some(machine) = self.host.machine() {
+            machine.record(ticket, classified);
+        }
     }
 
     /// The same, for a permit that stays where it is.
     #[inline(always)]
     pub(crate) fn settle_here(&mut self, classified: Classified) {
-        if !std::mem::replace(&mut self.spent, true) {
-            self.host.machine().record(self.ticket, classified);
+        // Spent first: a verdict is recorded at most once, whatever happens.
+        if let Some(ticket) = self.ticket.take()
+            && let Some(machine) = self.host.machine()
+        {
+            machine.record(ticket, classified);
         }
     }
 
     /// The same right, on a handle of its own; this one is spent.
     pub(crate) fn hand_over(&mut self) -> Option<Held<Breaker>> {
-        if self.spent {
-            return None;
-        }
         let handle = self.host.handle()?;
-        self.spent = true;
-        Some(Held::new(handle, self.ticket))
+        Some(Held::new(handle, self.ticket.take()?))
     }
 
     pub(crate) fn answered(&mut self, classified: Classified) {
-        self.ticket = self.host.machine().answered(self.ticket, classified);
+        if let Some(machine) = self.host.machine() {
+            self.ticket = machine.answered(self.ticket, classified);
+        }
     }
 
     #[inline]
-    pub(crate) fn machine(&self) -> &Machine {
+    pub(crate) fn machine(&self) -> Option<&Machine> {
         self.host.machine()
+    }
+
+    /// The breaker's own time-out, if it had one when the permit was taken.
+    #[cfg(feature = "tower")]
+    #[inline(always)]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.ticket.is_limited()
     }
 
     fn debug(&self, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ticket = &self.ticket;
         let mut debug = f.debug_struct(what);
-        debug.field("breaker", &self.host.machine().identity.name).field("epoch", &ticket.epoch());
+        if let Some(machine) = self.host.machine() {
+            debug.field("breaker", &machine.identity.name);
+        }
+        debug.field("epoch", &ticket.epoch());
         debug.field("probe", &ticket.is_probe()).field("bypass", &ticket.is_bypass()).finish()
     }
 }
 
 impl<H: Host> Drop for Held<H> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if !self.spent {
-            self.host.machine().abandon(self.ticket);
-        }
+        let ticket = self.ticket;
+        self.ticket.spend();
+        self.host.let_go(ticket);
     }
 }
 
 impl Host for &Machine {
     #[inline]
-    fn machine(&self) -> &Machine {
-        self
+    fn machine(&self) -> Option<&Machine> {
+        Some(self)
     }
 
     fn handle(&self) -> Option<Breaker> {
@@ -173,8 +198,8 @@ impl Host for &Machine {
 
 impl Host for Breaker {
     #[inline]
-    fn machine(&self) -> &Machine {
-        self.machine()
+    fn machine(&self) -> Option<&Machine> {
+        Some(self.machine())
     }
 
     fn handle(&self) -> Option<Breaker> {

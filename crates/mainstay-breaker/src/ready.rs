@@ -8,32 +8,40 @@ use crate::machine::Machine;
 use crate::phase::Stand;
 use crate::tally;
 use crate::word;
-use crate::{Control, RejectReason, Rejected};
+use crate::{Cause, Control, RejectReason, Rejected};
 
 impl Machine {
     /// The rejection of a call for which nothing was made ready: for the reason for which it was not, if that still
     /// holds.
+    #[inline(never)]
     pub(crate) fn reject_unready(&self) -> Rejected {
         let word = self.word.load();
         let by_word = reason(word).filter(|_| word::control(word) != Control::ObserveOnly);
-        let posted = self.posted(word);
-        let (reason, wait, cause) = match (by_word, posted) {
-            (Some(RejectReason::Forced), Some((_, cause))) => (RejectReason::Forced, None, cause),
-            (Some(reason), Some((due, cause))) if let Some(now) = self.well_before(due) => {
-                (reason, Some(due - now), cause)
-            }
-            _ => self.with(|inner, now| {
-                let phase = self.seen(inner, now).0;
-                let (reason, wait) = match blocked(&phase, inner, word::control(self.word.load())) {
-                    Some(RejectReason::Forced) => (RejectReason::Forced, None),
-                    Some(reason) => (reason, Some(phase.due().saturating_sub(now))),
-                    None => (RejectReason::NotReady, Some(0)),
-                };
-                (reason, wait, phase.outage.last_trip)
-            }),
-        };
         self.tally.bump(tally::REJECTED);
-        Rejected::new(self.identity.name, reason, wait.map(Duration::from_nanos), cause)
+        let name = self.identity.name;
+        match (by_word, self.posted(word)) {
+            (Some(RejectReason::Forced), Some((_, cells))) => {
+                Rejected::in_nanos(name, RejectReason::Forced, Rejected::UNKNOWN, Cause::unpack(cells))
+            }
+            (Some(reason), Some((due, cells))) if let Some(now) = self.well_before(due) => {
+                Rejected::in_nanos(name, reason, due - now, Cause::unpack(cells))
+            }
+            _ => self.refuse_under_lock(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_under_lock(&self) -> Rejected {
+        self.with(|inner, now| {
+            let phase = self.seen(inner, now).0;
+            let (reason, wait) = match blocked(&phase, inner, word::control(self.word.load())) {
+                Some(RejectReason::Forced) => (RejectReason::Forced, Rejected::UNKNOWN),
+                Some(reason) => (reason, phase.due().saturating_sub(now)),
+                None => (RejectReason::NotReady, 0),
+            };
+            Rejected::in_nanos(self.identity.name, reason, wait, phase.outage.last_trip)
+        })
     }
 
     /// Whether a call would be admitted now. Changes nothing. Otherwise until when it is not, as far as time alone can
@@ -41,7 +49,7 @@ impl Machine {
     #[inline]
     pub(crate) fn would_admit(&self) -> Result<(), Option<Duration>> {
         let word = self.word.load();
-        if (word as u32) & !(word::PASSABLE as u32) == 0 {
+        if word::is_passable(word) {
             return Ok(());
         }
         self.would_admit_slowly(word)

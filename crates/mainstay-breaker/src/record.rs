@@ -32,17 +32,13 @@ impl Outcome {
 }
 
 impl Machine {
-    /// One load, one comparison and one bump for a success while closed and healthy; see the module `word`.
+    /// One load, two comparisons and one bump for a success while closed and healthy; see the module `word`.
     #[inline(always)]
     pub(crate) fn record(&self, ticket: Ticket, classified: Classified) {
         if classified.verdict() == Verdict::Success {
             let word = self.word.load();
-            let counted = if word == ticket.word {
-                self.tally.count(word::epoch(word))
-            } else {
-                word == ticket.word | word::TIMED && self.count_timed(word)
-            };
-            if counted {
+            // A word with flags is no row's tag.
+            if word == ticket.word && (self.tally.count(word) || self.count_flagged(word)) {
                 return;
             }
         }
@@ -50,10 +46,14 @@ impl Machine {
         self.record_parts(word, probe, time, classified.verdict(), classified.asked_to_wait());
     }
 
-    /// The same where a rule has a window of time, for one look at the coarse clock.
+    /// The same for one look at the coarse clock where a rule has a window of time, and where the breaker has a time-out.
     #[inline(never)]
-    fn count_timed(&self, word: u64) -> bool {
-        self.tally.count_timed(word::epoch(word), self.identity.clock.coarse_nanos())
+    fn count_flagged(&self, word: u64) -> bool {
+        match word & word::FLAGS & !word::TIMEOUT {
+            word::TIMED => self.tally.count_timed(word::epoch(word), self.identity.clock.coarse_nanos()),
+            0 => self.tally.count(word::healthy(word)),
+            _ => false,
+        }
     }
 
     /// In pieces, which travel in registers: a ticket whose address is taken would be written to memory on the fast
@@ -98,7 +98,7 @@ impl Machine {
             } else if word & word::TIMED != 0 {
                 self.tally.count_timed(epoch, self.identity.clock.coarse_nanos())
             } else {
-                self.tally.count(epoch)
+                self.tally.count(word::healthy(word))
             };
             if counted {
                 return;

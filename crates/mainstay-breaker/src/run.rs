@@ -3,7 +3,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mainstay_core::{Classified, Classify, Sleep};
+use mainstay_core::panics::contain;
+use mainstay_core::{Classified, Classify, Name, Sleep};
 use pin_project_lite::pin_project;
 
 use crate::conclude::Judged;
@@ -35,20 +36,55 @@ pin_project! {
         work: Option<F>,
         conclude: C,
         permit: Option<Held<H>>,
-        // In a box: most calls have none, and the future is moved about.
-        deadline: Option<Box<Deadline>>,
+        limit: Limit,
     }
 }
+
+/// The breaker's own time-out. In a box: most calls have none, and the future is moved about.
+pub(crate) struct Limit(Option<Box<Deadline>>);
 
 struct Deadline {
     sleep: Sleep,
     timeout: Duration,
+    name: Name,
+}
+
+// === impl Limit ===
+
+impl Limit {
+    pub(crate) const NONE: Self = Self(None);
+
+    #[cold]
+    pub(crate) fn new(machine: &Machine, timeout: Duration) -> Self {
+        let clock = &machine.identity.clock;
+        let sleep = clock.sleep_until(clock.now().saturating_add(timeout));
+        Self(Some(Box::new(Deadline { sleep, timeout, name: machine.identity.name })))
+    }
+}
+
+impl Drop for Limit {
+    /// By value, and only if there is something to drop: see [`Host::let_go`].
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(deadline) = self.0.take() {
+            forget_it(deadline);
+        }
+    }
+}
+
+/// Nothing unwinds from it; see [`Tether::let_go`](crate::guard::Tether).
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
+#[cold]
+#[inline(never)]
+extern "C" fn forget_it(deadline: Box<Deadline>) {
+    contain(|| drop(deadline));
 }
 
 impl Deadline {
-    fn new(machine: &Machine, timeout: Duration) -> Box<Self> {
-        let clock = &machine.identity.clock;
-        Box::new(Self { sleep: clock.sleep_until(clock.now().saturating_add(timeout)), timeout })
+    #[cold]
+    #[inline(never)]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.sleep).poll(cx)
     }
 }
 
@@ -98,35 +134,33 @@ impl<F, C> std::fmt::Debug for Run<'_, F, C> {
 
 impl<F, C, H: Host> Attempt<F, C, H> {
     pub(crate) fn new(work: F, conclude: C) -> Self {
-        Self { work: Some(work), conclude, permit: None, deadline: None }
+        Self { work: Some(work), conclude, permit: None, limit: Limit::NONE }
     }
 
     /// The call was admitted; its time-out begins.
     pub(crate) fn begin(self: Pin<&mut Self>, permit: Held<H>, timeout: Option<Duration>) {
         let this = self.project();
-        *this.deadline = timeout.map(|timeout| Deadline::new(permit.machine(), timeout));
+        if let (Some(timeout), Some(machine)) = (timeout, permit.machine()) {
+            *this.limit = Limit::new(machine, timeout);
+        }
         *this.permit = Some(permit);
     }
 
     /// A call that was admitted; without a permit, one that nobody guards.
     #[cfg(feature = "tower")]
-    #[inline]
-    pub(crate) fn begun(work: F, conclude: C, permit: Option<Held<H>>, timeout: Option<Duration>) -> Self {
-        let mut attempt = Self { work: Some(work), conclude, permit, deadline: None };
-        if let (Some(timeout), Some(permit)) = (timeout, &attempt.permit) {
-            attempt.deadline = Some(Deadline::new(permit.machine(), timeout));
-        }
-        attempt
+    #[inline(always)]
+    pub(crate) fn begun(work: F, conclude: C, permit: Option<Held<H>>, limit: Limit) -> Self {
+        Self { work: Some(work), conclude, permit, limit }
     }
 
     /// A call that was not admitted: pending for ever.
     #[cfg(feature = "tower")]
     pub(crate) fn ended(conclude: C) -> Self {
-        Self { work: None, conclude, permit: None, deadline: None }
+        Self { work: None, conclude, permit: None, limit: Limit::NONE }
     }
 
     /// Polls the work. Pending for ever once it has ended.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_work<T, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<C::Response, E>>
     where
         F: Future<Output = Result<T, E>>,
@@ -148,17 +182,13 @@ impl<F, C, H: Host> Attempt<F, C, H> {
     /// The breaker's own time-out: when it has passed, the call is a failure, and is dropped.
     #[inline]
     pub(crate) fn poll_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimedOut> {
-        if self.deadline.is_some() { self.cut_off(cx) } else { Poll::Pending }
-    }
-
-    fn cut_off(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimedOut> {
         let mut this = self.project();
-        let (Some(deadline), Some(permit), Some(_)) = (this.deadline, this.permit, &*this.work) else {
+        let (Some(deadline), Some(permit), Some(_)) = (&mut this.limit.0, this.permit, &*this.work) else {
             return Poll::Pending;
         };
-        std::task::ready!(Pin::new(&mut deadline.sleep).poll(cx));
+        std::task::ready!(deadline.poll(cx));
         permit.settle_here(Classified::failure());
-        let timed_out = TimedOut::new(permit.machine().identity.name, deadline.timeout);
+        let timed_out = TimedOut::new(deadline.name, deadline.timeout);
         this.work.set(None);
         Poll::Ready(timed_out)
     }
@@ -169,6 +199,7 @@ impl<F, C, H: Host> Attempt<F, C, H> {
 struct OnPanic<'a, H: Host>(&'a mut Option<Held<H>>);
 
 impl<H: Host> Drop for OnPanic<'_, H> {
+    #[inline(always)]
     fn drop(&mut self) {
         *self.0 = None;
     }

@@ -7,9 +7,9 @@ use tower_service::Service;
 
 use crate::future::ResponseFuture;
 use crate::gate::{Place, poll_admissible};
-use crate::guard::{Guard, One};
+use crate::guard::{Guard, HeldBy, One};
 use crate::machine::Machine;
-use crate::ticket::Ticket;
+use crate::run::Limit;
 use crate::{BreakerError, Conclude, OnOpen, RejectReason, Rejected, TimedOut};
 
 /// A tower service behind a breaker. Made by [`BreakerLayer`](crate::BreakerLayer) or
@@ -65,6 +65,7 @@ pub struct RespondWith<F>(pub(crate) F);
 impl<T, E> Refuse<T, E> for PassError {
     type Error = BreakerError<E>;
 
+    #[inline]
     fn rejected(&self, rejected: Rejected) -> Result<T, Self::Error> {
         Err(BreakerError::Rejected(rejected))
     }
@@ -178,42 +179,31 @@ where
         if !std::mem::take(&mut self.readied) {
             return ResponseFuture::refused(self.guard.unready(), conclude.clone(), refuse.clone());
         }
-        let timeout = timeout.or_else(|| self.guard.gatekeeper()?.machine().timeout());
-        // The usual way, by itself: the permit is put together where it will stay, because moving it about in memory
-        // would cost more than everything else.
-        if timeout.is_none()
-            && let Some(breaker) = self.guard.gatekeeper()
-            && let Some(ticket) = self.guard.admit_at_once()
-        {
-            let on_panic = OnPanic(breaker.machine(), ticket.0);
-            let work = self.inner.call(request);
-            std::mem::forget(on_panic);
-            return ResponseFuture::calling(
-                work,
-                conclude.clone(),
-                refuse.clone(),
-                self.guard.hold(ticket),
-                None,
-            );
-        }
-        match self.guard.admit(&request) {
-            Err(rejected) => ResponseFuture::refused(rejected, conclude.clone(), refuse.clone()),
-            Ok(permit) => {
-                let timeout = timeout.or_else(|| permit.as_ref()?.0.machine().timeout());
-                let work = self.inner.call(request);
-                ResponseFuture::calling(work, conclude.clone(), refuse.clone(), permit, timeout)
+        let permit = match self.guard.admit_at_once() {
+            Some(ticket) => self.guard.hold(ticket),
+            None => match self.guard.admit(&request) {
+                Ok(permit) => permit,
+                Err(rejected) => {
+                    return ResponseFuture::refused(rejected, conclude.clone(), refuse.clone());
+                }
+            },
+        };
+        let work = self.inner.call(request);
+        let limit = match &permit {
+            Some(HeldBy(permit)) if timeout.is_some() || permit.is_limited() => {
+                permit.machine().map_or(Limit::NONE, |machine| limit(machine, *timeout))
             }
-        }
+            _ => Limit::NONE,
+        };
+        ResponseFuture::calling(work, conclude.clone(), refuse.clone(), permit, limit)
     }
 }
 
-/// While the inner service is called: a panic there is a failure.
-struct OnPanic<'a>(&'a Machine, Ticket);
-
-impl Drop for OnPanic<'_> {
-    fn drop(&mut self) {
-        self.0.abandon(self.1);
-    }
+/// The time-out begins: the service's, else the breaker's.
+#[cold]
+#[inline(never)]
+fn limit(machine: &Machine, timeout: Option<Duration>) -> Limit {
+    timeout.or_else(|| machine.timeout()).map_or(Limit::NONE, |timeout| Limit::new(machine, timeout))
 }
 
 /// By hand: what the last `poll_ready` did is true of this service only, and so is its place in the queue.

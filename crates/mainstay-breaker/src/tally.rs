@@ -1,7 +1,7 @@
 //! What every call counts, without sharing a cache line.
 //!
 //! Each thread has a row (see `mainstay_core::Rows`). Beside the totals a row knows how many of its successes
-//! belong to the current epoch: `TAG` says of which epoch `BASE` is the number of successes before it. A success whose
+//! belong to the current epoch: `TAG` says of which epoch (by its healthy word, which spares a call the shift) `BASE` is the number of successes before it. A success whose
 //! epoch is the row's bumps one counter and is done. Otherwise the row is *rolled*, by its owner, under the breaker's
 //! lock.
 //!
@@ -19,7 +19,7 @@
 use mainstay_core::sync::{AtomicU64, OnceLock, Ordering};
 use mainstay_core::{Row, Rows};
 
-use crate::Window;
+use crate::{Window, word};
 
 const TAG: usize = 0;
 const BASE: usize = 1;
@@ -107,12 +107,12 @@ impl Tally {
         self.total(SUCCESS).wrapping_add(self.total(UNJUDGED))
     }
 
-    /// Counts a success of `epoch` in the calling thread's row. False if the row must be rolled first, or if the
-    /// thread has none.
-    #[inline]
-    pub(crate) fn count(&self, epoch: u32) -> bool {
-        match self.rows.mine() {
-            Some(row) if row.get(TAG) == u64::from(epoch) => {
+    /// Counts a success in the calling thread's row, in the epoch of a healthy word. False if the row must be rolled
+    /// first, or if the thread has none.
+    #[inline(always)]
+    pub(crate) fn count(&self, healthy: u64) -> bool {
+        match self.rows.row(mainstay_core::stripe_slot()) {
+            Some(row) if row.get(TAG) == healthy => {
                 row.bump(SUCCESS);
                 true
             }
@@ -124,18 +124,17 @@ impl Tally {
     #[inline]
     pub(crate) fn count_timed(&self, epoch: u32, now: u64) -> bool {
         // One lane is the rule, and then one look is enough.
-        let [first, rest @ ..] = &*self.lanes else { return false };
-        let Some(lane) = first.get().filter(|_| rest.first().is_none_or(|second| second.get().is_none()))
-        else {
+        let [first, second, ..] = &*self.lanes else { return false };
+        let Some(lane) = first.get().filter(|_| second.get().is_none()) else {
             return self.count_in_lanes(epoch, now);
         };
         let slot = mainstay_core::stripe_slot();
-        let (Some(row), Some(slices)) = (self.rows.row(slot), lane.rows.row(slot)) else {
-            return self.count_in_lanes(epoch, now);
-        };
+        let (Some(row), Some(slices)) = (self.rows.row(slot), lane.rows.row(slot)) else { return false };
         // Relaxed: a lane that is given another term in between keeps this row's count under the old one.
-        let term = lane.term.load(Ordering::Relaxed) as u32;
-        if row.get(TAG) != u64::from(epoch) || slices.get(TAG) != tag(epoch, term) || now >= slices.get(END) {
+        let term = lane.term.load(Ordering::Relaxed);
+        // That the lane's row is in the epoch says that the thread's own row is: they are rolled together, and a row that
+        // was rolled without this lane since then, in a later epoch, was so by an owner who has seen that epoch's word.
+        if slices.get(TAG) != word::healthy_in(epoch) | term || now >= slices.get(END) {
             return false;
         }
         bump_slice(slices);
@@ -143,10 +142,11 @@ impl Tally {
         true
     }
 
+    #[cold]
     #[inline(never)]
     fn count_in_lanes(&self, epoch: u32, now: u64) -> bool {
         let Some(row) = self.rows.mine() else { return false };
-        if row.get(TAG) != u64::from(epoch) {
+        if row.get(TAG) != word::healthy_in(epoch) {
             return false;
         }
         if !self.lanes_in_use().all(|lane| lane.current(epoch, now).is_some()) {
@@ -170,9 +170,9 @@ impl Tally {
     /// Rolls the calling thread's row to `epoch` and each of its lanes to `now`. False if the thread has no row.
     pub(crate) fn roll(&self, epoch: u32, now: u64, lanes: impl Iterator<Item = LaneKey>) -> bool {
         let Some(row) = self.rows.mine() else { return false };
-        if row.get(TAG) != u64::from(epoch) {
+        if row.get(TAG) != word::healthy_in(epoch) {
             row.set(BASE, row.get(SUCCESS));
-            row.set(TAG, u64::from(epoch));
+            row.set(TAG, word::healthy_in(epoch));
         }
         for key in lanes {
             if let Some(row) = self.lane(key).and_then(|lane| lane.rows.mine()) {
@@ -184,7 +184,7 @@ impl Tally {
 
     /// How many successes of `epoch` are in the rows.
     pub(crate) fn judged(&self, epoch: u32) -> u64 {
-        let of_epoch = self.rows.iter().filter(|row| row.get(TAG) == u64::from(epoch));
+        let of_epoch = self.rows.iter().filter(|row| row.get(TAG) == word::healthy_in(epoch));
         of_epoch.map(|row| row.get(SUCCESS).wrapping_sub(row.get(BASE))).sum()
     }
 

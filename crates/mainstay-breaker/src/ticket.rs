@@ -7,8 +7,8 @@ use crate::word;
 /// It is small, and handed on by value, so that on the fast way it never leaves the registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// The epoch, in the place that it has in the word, and flags. Without flags it equals the word of a healthy breaker
-    /// in that epoch.
+    /// The word that admitted the call, whose lowest byte is free for flags about the permit: a plain one equals the
+    /// word, as long as nothing has happened since.
     pub(crate) word: u64,
     /// With `PROBE`, the slot.
     pub(crate) probe: u64,
@@ -26,18 +26,20 @@ const STARTED: u64 = 1 << 2;
 const ANSWERED: u64 = 1 << 3;
 /// The thread was unwinding already when the permit was taken: that panic says nothing about the call.
 const PANICKING: u64 = 1 << 4;
+/// It is no permit any more: a verdict was recorded, or the right was handed over.
+const SPENT: u64 = 1 << 5;
 
 impl Ticket {
     /// A call like any other, of a breaker whose word is passable, in a thread that does not unwind.
     #[inline(always)]
     pub(crate) fn plain(word: u64) -> Self {
-        Self { word: word & !word::PASSABLE, probe: 0, time: 0 }
+        Self { word, probe: 0, time: 0 }
     }
 
     /// A call like any other, in the epoch of `word`.
     pub(crate) fn normal(word: u64) -> Self {
         let panicking = if std::thread::panicking() { PANICKING } else { 0 };
-        Self { word: word::ticket(word) | panicking, probe: 0, time: 0 }
+        Self { word: word::healthy(word) | word & word::TIMEOUT | panicking, probe: 0, time: 0 }
     }
 
     #[inline]
@@ -95,9 +97,34 @@ impl Ticket {
         self.word = self.word & !PROBE | BYPASS;
     }
 
+    /// The permit itself, to be settled once; what stays behind is spent.
+    #[inline(always)]
+    pub(crate) fn take(&mut self) -> Option<Self> {
+        let ticket = *self;
+        self.spend();
+        (!ticket.is_spent()).then_some(ticket)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.word & SPENT != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn spend(&mut self) {
+        self.word = SPENT;
+    }
+
     /// Whether a panic that began after it was taken is unwinding this thread.
     pub(crate) fn panicked(&self) -> bool {
         self.word & PANICKING == 0 && std::thread::panicking()
+    }
+
+    /// Whether the breaker had a time-out of its own when it was taken.
+    #[cfg(feature = "tower")]
+    #[inline(always)]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.word & word::TIMEOUT != 0
     }
 
     pub(crate) fn is_answered(&self) -> bool {

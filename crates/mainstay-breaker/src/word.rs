@@ -7,7 +7,8 @@
 //!
 //! Everything that a call must know before it goes through is in one `AtomicU64`, laid out so that the case that
 //! matters (closed, automatic, no run of failures, no rule that needs the time) has a low half of zeros: admission is
-//! one load and one test, and a success is one load and one comparison with the permit's ticket.
+//! one load and one test, and a success is one load, one comparison with the permit's ticket, which is the word that
+//! admitted it, and one with the tag of the thread's row, which is the word of a healthy breaker in the row's epoch.
 //!
 //! Only the holder of the breaker's lock writes it. Everybody else looks at it, and at what belongs to it (deadline and
 //! cause of an open breaker) in between two looks: see [`Word::still`].
@@ -39,8 +40,21 @@ const EPOCH: u32 = 32;
 /// Nobody has a row to count in: every verdict takes the lock.
 pub(crate) const COMPACT: u64 = 1 << 18;
 
+/// The breaker has a time-out of its own.
+pub(crate) const TIMEOUT: u64 = 1 << 19;
+
 /// Flags under which a closed breaker still admits without a further look.
-pub(crate) const PASSABLE: u64 = RUN | TIMED | COMPACT;
+const PASSABLE: u64 = RUN | TIMED | COMPACT | TIMEOUT;
+
+/// All but the epoch.
+pub(crate) const FLAGS: u64 = (1 << EPOCH) - 1;
+
+/// Closed, and no reason to look any closer before a call goes through.
+#[inline(always)]
+pub(crate) fn is_passable(word: u64) -> bool {
+    (word as u32) & !(PASSABLE as u32) == 0
+}
+
 pub(crate) fn pack(epoch: u32, stand: Stand, control: Control, flags: u64) -> u64 {
     with_control(u64::from(epoch) << EPOCH | (stand as u64) << STAND | flags, control)
 }
@@ -55,6 +69,11 @@ pub(crate) fn with_control(word: u64, control: Control) -> u64 {
     word & !(3 << CONTROL) | bits << CONTROL
 }
 
+/// The word of a healthy breaker in an epoch.
+pub(crate) fn healthy_in(epoch: u32) -> u64 {
+    u64::from(epoch) << EPOCH
+}
+
 /// `next`, in another round than `word`.
 pub(crate) fn next_round(word: u64, next: u64) -> u64 {
     let rounds = ((1 << EPOCH) - 1) & !((1 << ROUND) - 1);
@@ -65,8 +84,8 @@ pub(crate) fn epoch(word: u64) -> u32 {
     (word >> EPOCH) as u32
 }
 
-/// The ticket of a permit about which there is nothing to say: the word of a healthy breaker in that epoch.
-pub(crate) fn ticket(word: u64) -> u64 {
+/// The word of a healthy breaker in the epoch of `word`, about which there is nothing to say.
+pub(crate) fn healthy(word: u64) -> u64 {
     word >> EPOCH << EPOCH
 }
 
