@@ -36,11 +36,18 @@ const CONTROL: u32 = 16;
 const ROUND: u32 = 20;
 const EPOCH: u32 = 32;
 
-/// Nobody has a row to count in: every verdict takes the lock.
+/// Nobody has a row to count in: successes go through the cell of `pace`, other verdicts take the lock.
 pub(crate) const COMPACT: u64 = 1 << 18;
 
 /// Flags under which a closed breaker still admits without a further look.
 pub(crate) const PASSABLE: u64 = RUN | TIMED | COMPACT;
+
+/// Closed, automatic, without a run of failures and without a slow rule, in the compact form: a success has nothing to do
+/// but to be counted.
+pub(crate) fn is_plain_compact(word: u64) -> bool {
+    word as u32 & !(TIMED as u32) == COMPACT as u32
+}
+
 pub(crate) fn pack(epoch: u32, stand: Stand, control: Control, flags: u64) -> u64 {
     with_control(u64::from(epoch) << EPOCH | (stand as u64) << STAND | flags, control)
 }
