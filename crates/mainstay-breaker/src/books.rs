@@ -19,11 +19,13 @@ pub(crate) struct Plan {
 
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    rules: Vec<Rule>,
+    rules: Box<[Rule]>,
     /// The distinct windows of time.
-    times: Vec<Time>,
+    times: Box<[Time]>,
     /// From which duration on a verdict is slow for any rule; `u64::MAX` for never.
     pub(crate) slow_limit: u64,
+    /// The longest time between two failures of a run.
+    within: u64,
 }
 
 struct Time {
@@ -33,31 +35,24 @@ struct Time {
 }
 
 struct Rule {
-    trip: Trip,
+    kind: Kind,
     window: Option<Window>,
     /// Which of the windows of time it is.
-    lane: usize,
-    minimum: u64,
+    lane: u32,
+    minimum: u32,
     /// From which duration on a verdict is slow for this rule's snapshot: its own limit, or the lowest of any rule.
     slow_limit: u64,
 }
 
 /// All of it belongs to one epoch, and is empty at its beginning.
-#[repr(C)]
 pub(crate) struct Books {
     /// Verdicts that were counted here and not in a thread's row.
     calls: u64,
     /// The same per slice, for each of the plan's windows of time.
-    lanes: Lanes,
+    lanes: Box<[Slices]>,
     /// Failures in a row, if the word says that there is a run.
     run: u32,
     more: Lazily<More>,
-}
-
-/// One as a rule, and that one close at hand.
-enum Lanes {
-    One(Slices),
-    Others(Vec<Slices>),
 }
 
 /// What a compact breaker without failures and slow calls does without.
@@ -106,7 +101,11 @@ pub(crate) struct At<'a> {
 // === impl Plan ===
 
 impl Plan {
-    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+    pub(crate) fn new(mut settings: Settings, seed: u64) -> Self {
+        // It stays as long as the breaker.
+        if let Some(trips) = &mut settings.trip {
+            trips.shrink_to_fit();
+        }
         let trips = settings.rules();
         let own_limit = |trip: &Trip| match trip.kind {
             Kind::SlowRate(_, limit) => Some(nanos(limit)),
@@ -121,15 +120,17 @@ impl Plan {
                 times.push(Time { window, width: slice_width(duration) });
             }
         }
+        let lane = |window| times.iter().position(|time| Some(time.window) == window);
         let rules = trips.iter().map(|trip| Rule {
-            trip: *trip,
+            kind: trip.kind,
             window: trip.window(),
-            lane: times.iter().position(|time| Some(time.window) == trip.window()).unwrap_or(usize::MAX),
-            minimum: u64::from(trip.minimum()),
+            lane: lane(trip.window()).and_then(|lane| u32::try_from(lane).ok()).unwrap_or(u32::MAX),
+            minimum: trip.minimum(),
             slow_limit: own_limit(trip).unwrap_or(slow_limit),
         });
         let rules = rules.collect();
-        Self { shared: Arc::new(Shared { rules, times, settings, slow_limit }), seed }
+        let within = trips.iter().find_map(|trip| trip.within).map_or(u64::MAX, nanos);
+        Self { shared: Arc::new(Shared { rules, times: times.into(), settings, slow_limit, within }), seed }
     }
 
     /// The same settings with another seed.
@@ -164,12 +165,12 @@ impl Rule {
     /// Whether its threshold is reached.
     fn judge(&self, rule: u8, seen: &RuleSnapshot) -> Option<Cause> {
         let (failures, calls) = (seen.failures, seen.calls);
-        if calls < self.minimum {
+        if calls < u64::from(self.minimum) {
             return None;
         }
         // By division: 0.07 * 100 is more than 7, but 7 / 100 is not less than 0.07.
         let reaches = |part: u64, threshold: f64| calls > 0 && part as f64 / calls as f64 >= threshold;
-        match self.trip.kind {
+        match self.kind {
             Kind::ConsecutiveFailures(limit) => (failures >= u64::from(limit)).then_some({
                 Cause::ConsecutiveFailures {
                     rule,
@@ -193,14 +194,14 @@ impl Rule {
 
     /// A failure rule is judged when a failure is recorded, a slow rule when a slow verdict is.
     fn concerns(&self, entry: Entry) -> bool {
-        match self.trip.kind {
+        match self.kind {
             Kind::SlowRate(..) => entry.took >= self.slow_limit,
             _ => entry.failure,
         }
     }
 
     fn rate(&self, failures: u64, slow: u64, calls: u64) -> Option<f64> {
-        let part = match self.trip.kind {
+        let part = match self.kind {
             Kind::FailureRate(_) => failures,
             Kind::SlowRate(..) => slow,
             Kind::ConsecutiveFailures(_) | Kind::Failures(_) => return None,
@@ -214,7 +215,7 @@ impl Rule {
 impl Books {
     pub(crate) fn new(plan: &Plan, tally: &Tally) -> Self {
         let lanes = plan.times.iter().map(|_| Slices::new()).collect();
-        let mut books = Self { run: 0, calls: 0, lanes: Lanes::new(lanes), more: Lazily::default() };
+        let mut books = Self { run: 0, calls: 0, lanes, more: Lazily::default() };
         books.open_lanes(None, plan, tally);
         books
     }
@@ -223,7 +224,7 @@ impl Books {
     pub(crate) fn clear(&mut self) {
         self.run = 0;
         self.calls = 0;
-        self.lanes.as_mut().iter_mut().for_each(Slices::clear);
+        self.lanes.iter_mut().for_each(Slices::clear);
         if self.more.ledgers.is_empty() {
             return;
         }
@@ -250,9 +251,9 @@ impl Books {
         self.open_lanes(Some(old), new, at.tally);
         let kept = new.times.iter().map(|time| {
             let place = old.times.iter().position(|old| old.window == time.window);
-            place.and_then(|place| self.lanes.as_ref().get(place)).cloned().unwrap_or_else(Slices::new)
+            place.and_then(|place| self.lanes.get(place)).cloned().unwrap_or_else(Slices::new)
         });
-        self.lanes = Lanes::new(kept.collect());
+        self.lanes = kept.collect();
         // Ledgers that are made later begin with the epoch; a window of calls that is new must begin here.
         let begins =
             |rule: &Rule| matches!(rule.window, Some(Window::Calls(_))) && !old.has_window(rule.window);
@@ -273,12 +274,13 @@ impl Books {
 
     /// One lane of the tally for each window of time; those that stay keep their contents.
     fn open_lanes(&mut self, old: Option<&Plan>, new: &Plan, tally: &Tally) {
-        if tally.is_compact() {
+        let windows = old.map_or(0, |old| old.times.len()) + new.times.len();
+        if tally.is_compact() || windows == 0 {
             return;
         }
         let More { keys, last_term, .. } = &mut *self.more;
         let mut kept: Vec<(Window, LaneKey)> = Vec::new();
-        for (time, key) in old.into_iter().flat_map(|old| &old.times).zip(keys.iter()) {
+        for (time, key) in old.into_iter().flat_map(|old| old.times.iter()).zip(keys.iter()) {
             if new.has_window(Some(time.window)) {
                 kept.push((time.window, *key));
             } else {
@@ -311,15 +313,26 @@ impl Books {
     /// A plain success that no thread's row could take.
     pub(crate) fn count_call(&mut self, now: u64, plan: &Plan) {
         self.calls += 1;
-        for (calls, time) in self.lanes.as_mut().iter_mut().zip(&plan.times) {
+        for (calls, time) in self.lanes.iter_mut().zip(&plan.times) {
             calls.add_at(now, time.width);
         }
     }
 
+    /// Plain successes of the slices that were current at the last [`slice_end`](Self::slice_end).
+    pub(crate) fn gather(&mut self, successes: u64) {
+        self.calls += successes;
+        self.lanes.iter_mut().for_each(|calls| calls.gather(successes));
+    }
+
+    /// When the first of the current slices ends; `u64::MAX` without a window of time.
+    pub(crate) fn slice_end(&mut self, now: u64, plan: &Plan) -> u64 {
+        let lanes = self.lanes.iter_mut().zip(&plan.times);
+        lanes.map(|(calls, time)| calls.end_at(now, time.width)).min().unwrap_or(u64::MAX)
+    }
+
     /// A failure after the others of a run, or the first of a new one.
     pub(crate) fn count_run(&mut self, goes_on: bool, now: u64, plan: &Plan) {
-        let within = plan.rules.iter().find_map(|rule| rule.trip.within).map_or(u64::MAX, nanos);
-        let young = now.saturating_sub(self.more.run_at) <= within;
+        let young = now.saturating_sub(self.more.run_at) <= plan.within;
         self.run = if goes_on && young { self.run.saturating_add(1) } else { 1 };
         self.more.run_at = now;
     }
@@ -348,7 +361,7 @@ impl Books {
                     }
                 }
                 Ledger::Time { failures, slow } => {
-                    let Some(time) = plan.times.get(rule.lane) else { continue };
+                    let Some(time) = plan.times.get(rule.lane as usize) else { continue };
                     let slice = at.now / time.width;
                     if entry.failure {
                         failures.add(slice);
@@ -383,14 +396,15 @@ impl Books {
                 (position.saturating_sub(base).min(u64::from(n)), failures, slow)
             }
             Some(Window::Time(_)) => {
-                let slice = plan.times.get(rule.lane).map_or(0, |time| at.now / time.width);
+                let lane = rule.lane as usize;
+                let slice = plan.times.get(lane).map_or(0, |time| at.now / time.width);
                 let (failures, slow) = match self.ledger(index) {
                     Some(Ledger::Time { failures, slow }) => (failures.sum(slice), slow.sum(slice)),
                     _ => (0, 0),
                 };
-                let here = self.lanes.as_mut().get_mut(rule.lane).map_or(0, |calls| calls.sum(slice));
+                let here = self.lanes.get_mut(lane).map_or(0, |calls| calls.sum(slice));
                 let rows =
-                    self.more.keys.get(rule.lane).map_or(0, |key| at.tally.judged_in(*key, at.epoch, at.now));
+                    self.more.keys.get(lane).map_or(0, |key| at.tally.judged_in(*key, at.epoch, at.now));
                 (here + rows, failures, slow)
             }
         };
@@ -414,34 +428,6 @@ impl Books {
     /// How many verdicts this epoch has had.
     fn position(&self, at: At<'_>) -> u64 {
         at.tally.judged(at.epoch) + self.calls
-    }
-}
-
-// === impl Lanes ===
-
-impl Lanes {
-    fn new(mut lanes: Vec<Slices>) -> Self {
-        match lanes.pop() {
-            Some(one) if lanes.is_empty() => Self::One(one),
-            last => {
-                lanes.extend(last);
-                Self::Others(lanes)
-            }
-        }
-    }
-
-    fn as_ref(&self) -> &[Slices] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Others(others) => others,
-        }
-    }
-
-    fn as_mut(&mut self) -> &mut [Slices] {
-        match self {
-            Self::One(one) => std::slice::from_mut(one),
-            Self::Others(others) => others,
-        }
     }
 }
 

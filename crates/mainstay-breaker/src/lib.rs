@@ -48,6 +48,7 @@ mod keyed;
 mod layer;
 mod lazily;
 mod machine;
+mod pace;
 mod permit;
 mod phase;
 mod rare;

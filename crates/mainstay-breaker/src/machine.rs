@@ -18,20 +18,23 @@ use crate::books::{At, Books, Plan};
 use crate::deliver::{Outbox, Queue};
 use crate::keyed::Used;
 use crate::lazily::{Blank, Lazily};
+use crate::pace::Pace;
 use crate::phase::{Phase, Stand, Step};
 use crate::rare::Rare;
 use crate::tally::{self, Tally};
 use crate::word::{self, Word};
 use crate::{Cause, Control, HalfOpenSnapshot, RejectReason, Settings, Snapshot, State, Totals, Transition};
 
-/// In this order, what a call touches lies side by side: a keyed breaker that is called now and then is in nobody's
-/// cache.
+/// In this order, all that a call of a healthy compact breaker touches lies in one piece of 64 bytes, with the counts of
+/// the `Arc`: a keyed breaker that is called now and then is in nobody's cache.
 #[repr(C)]
 pub(crate) struct Machine {
     pub(crate) word: Word,
+    /// Shut in the striped form.
+    pub(crate) pace: Pace,
+    pub(crate) identity: Arc<Identity>,
     /// Of interest to a keyed set only.
     pub(crate) used: Used,
-    pub(crate) identity: Arc<Identity>,
     inner: Mutex<Inner>,
     pub(crate) tally: Tally,
     pub(crate) rare: OnceLock<Box<Rare>>,
@@ -78,10 +81,9 @@ const BLIND_AFTER: u32 = 20;
 /// How many transitions a snapshot remembers.
 const RECENT: usize = 16;
 
-/// With the two counts of its `Arc` a quarter of a KiB: with plain settings a healthy compact breaker is this and
-/// nothing else.
+/// With the two counts of its `Arc`: without a window of time a healthy compact breaker is this and nothing else.
 #[cfg(all(target_os = "linux", not(loom)))]
-const _: () = assert!(size_of::<Machine>() <= 240);
+const _: () = assert!(size_of::<Machine>() + 16 <= 224 && std::mem::offset_of!(Machine, inner) + 16 <= 64);
 
 impl Machine {
     /// The striped form is fast when threads share the breaker; the other, the compact one, is small.
@@ -93,6 +95,7 @@ impl Machine {
         phase.since = identity.clock.now_nanos();
         let machine = Self {
             word: Word::new(word::pack(0, Stand::Closed, Control::Automatic, flags)),
+            pace: Pace::new(),
             used: Used::new(),
             tally,
             identity,
@@ -105,24 +108,24 @@ impl Machine {
                 news: Lazily::default(),
             }),
         };
-        if striped {
-            machine.rare();
-        }
+        machine.resume(&mut lock(&machine.inner), machine.identity.clock.coarse_nanos());
         machine.show_limits(&plan);
         machine
     }
 
     /// Before anybody else knows it: begins its life under the operator's hand.
     pub(crate) fn begin_under(&self, control: Control) {
-        self.word.update(|word| word::with_control(word, control));
+        self.with(|_, _| self.word.update(|word| word::with_control(word, control)));
     }
 
     /// Takes the lock, does `work` at the present time, releases the lock, and then tells subscribers.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
         let mut inner = lock(&self.inner);
+        self.gather(&mut inner);
         // Read under the lock, so that what happens under it happens in the order of its times.
         let now = self.identity.clock.now_nanos();
         let result = work(&mut inner, now);
+        self.resume(&mut inner, now);
         let outbox = if inner.news.outbox.is_some() { inner.news.outbox.take() } else { None };
         drop(inner);
         if let Some(outbox) = outbox {
@@ -132,10 +135,32 @@ impl Machine {
     }
 
     /// Takes the lock for a little work by the coarse clock that concerns no subscriber.
-    #[inline]
     pub(crate) fn with_coarse<R>(&self, work: impl FnOnce(&mut Inner, u64) -> R) -> R {
+        let mut inner = lock(&self.inner);
+        self.gather(&mut inner);
         let now = self.identity.clock.coarse_nanos();
-        work(&mut lock(&self.inner), now)
+        let result = work(&mut inner, now);
+        self.resume(&mut inner, now);
+        result
+    }
+
+    /// Under the lock, first of all: what a compact breaker counted without it.
+    fn gather(&self, inner: &mut Inner) {
+        if self.tally.is_compact() {
+            let successes = self.pace.shut();
+            if successes > 0 {
+                inner.successes += successes;
+                inner.books.gather(successes);
+            }
+        }
+    }
+
+    /// Under the lock, last of all: if all is well, a compact breaker counts without it again.
+    fn resume(&self, inner: &mut Inner, now: u64) {
+        let word = self.word.load();
+        if word::is_plain_compact(word) {
+            self.pace.open(word::healthy(word), inner.books.slice_end(now, &inner.plan));
+        }
     }
 
     /// [`with`](Self::with), after every transition that is due.

@@ -6,6 +6,7 @@ use mainstay_core::{Classified, Verdict};
 
 use crate::books::{At, Entry};
 use crate::machine::{Inner, Machine};
+use crate::pace::Counted;
 use crate::phase::{ProbeFault, Stand};
 use crate::tally;
 use crate::ticket::Ticket;
@@ -60,6 +61,24 @@ impl Machine {
     /// way too.
     #[inline(never)]
     fn record_parts(&self, word: u64, probe: u64, time: u64, verdict: Verdict, asked: Option<Duration>) {
+        if self.tally.is_compact() {
+            return self.record_compact(word, probe, time, verdict, asked);
+        }
+        self.record_rest(word, probe, time, verdict, asked);
+    }
+
+    /// A function of its own, so that the striped form does not have to make room for what it needs.
+    #[inline(never)]
+    fn record_compact(&self, word: u64, probe: u64, time: u64, verdict: Verdict, asked: Option<Duration>) {
+        // A permit that says something about itself is not one like any other.
+        let plain = verdict == Verdict::Success && word & word::TICKET == 0;
+        if !(plain && self.count_compact(word::healthy(word))) {
+            self.record_rest(word, probe, time, verdict, asked);
+        }
+    }
+
+    #[inline]
+    fn record_rest(&self, word: u64, probe: u64, time: u64, verdict: Verdict, asked: Option<Duration>) {
         let classified = Classified::from(verdict);
         let classified = asked.map_or(classified, |asked| classified.retry_after(asked));
         self.record_slowly(Ticket::from_parts(word, probe, time), classified);
@@ -93,9 +112,7 @@ impl Machine {
         let ends_run = word & word::RUN != 0;
         let closed = word::stand(word) == Stand::Closed && !is_forced(word);
         if verdict == Verdict::Success && !slow && closed && !ends_run {
-            let counted = if word & word::COMPACT != 0 {
-                self.count_compact(epoch)
-            } else if word & word::TIMED != 0 {
+            let counted = if word & word::TIMED != 0 {
                 self.tally.count_timed(epoch, self.identity.clock.coarse_nanos())
             } else {
                 self.tally.count(word::healthy(word))
@@ -141,20 +158,31 @@ impl Machine {
         inner.books.count_call(now, &inner.plan);
     }
 
-    /// The same without rows, and with the coarse clock that rows are counted by. False if the breaker has moved on.
-    fn count_compact(&self, epoch: u32) -> bool {
+    /// A success of a compact breaker, by the coarse clock that rows are counted by. False if there is more to do than
+    /// to count it.
+    #[inline]
+    fn count_compact(&self, healthy: u64) -> bool {
+        match self.pace.count(healthy, || self.identity.clock.coarse_nanos()) {
+            (Counted::Yes, now) => {
+                self.used.note(now);
+                true
+            }
+            (Counted::Over, _) => self.count_in_next_slice(healthy),
+            (Counted::Shut, _) => false,
+        }
+    }
+
+    #[inline(never)]
+    fn count_in_next_slice(&self, healthy: u64) -> bool {
         self.with_coarse(|inner, now| {
             let word = self.word.load();
-            if word::epoch(word) != epoch || word::stand(word) != Stand::Closed || is_forced(word) {
-                return false;
+            let plain = word::is_plain_compact(word) && word::healthy(word) == healthy;
+            if plain {
+                self.used.note(now);
+                inner.successes += 1;
+                inner.books.count_call(now, &inner.plan);
             }
-            if word & word::RUN != 0 {
-                self.word.update(|word| word & !word::RUN);
-            }
-            self.used.note(now);
-            inner.successes += 1;
-            inner.books.count_call(now, &inner.plan);
-            true
+            plain
         })
     }
 

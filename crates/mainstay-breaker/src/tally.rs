@@ -13,8 +13,8 @@
 //! A lane is the same for one width of time slices: `TAG` says for which epoch and which use of the lane the slices
 //! are, `LATEST` which one is current, `END` when it ends, and `SLOT` in which column it is.
 //!
-//! The compact form has no rows: every success is counted under the lock (see `books`), and what else there is to count
-//! goes into the row that the threads without one share, which is made when it is first needed.
+//! The compact form has no rows: successes are counted in one cell and under the lock (see `pace`), and what else there is to
+//! count goes into the row that the threads without one share, which is made when it is first needed.
 
 use mainstay_core::sync::{AtomicU64, OnceLock, Ordering};
 use mainstay_core::{Row, Rows};

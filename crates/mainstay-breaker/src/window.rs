@@ -101,10 +101,23 @@ impl Slices {
 
     /// Adds at a time, with slices of a width. Dividing only when the slice may be another one.
     pub(crate) fn add_at(&mut self, now: u64, width: u64) {
+        self.end_at(now, width);
+        self.bump();
+    }
+
+    /// Adds to the slice that was looked at last.
+    pub(crate) fn gather(&mut self, calls: u64) {
+        if let Some(count) = self.counts.get_mut(self.latest as usize % SLICES) {
+            *count = count.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Moves on to a time, with slices of a width, and tells when the slice ends.
+    pub(crate) fn end_at(&mut self, now: u64, width: u64) -> u64 {
         if now.wrapping_sub(self.latest.wrapping_mul(width)) >= width {
             self.roll(now / width);
         }
-        self.bump();
+        self.latest.saturating_add(1).saturating_mul(width)
     }
 
     fn bump(&mut self) {

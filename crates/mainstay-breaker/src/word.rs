@@ -37,7 +37,7 @@ const CONTROL: u32 = 16;
 const ROUND: u32 = 20;
 const EPOCH: u32 = 32;
 
-/// Nobody has a row to count in: every verdict takes the lock.
+/// Nobody has a row to count in: successes go through the cell of `pace`, other verdicts take the lock.
 pub(crate) const COMPACT: u64 = 1 << 18;
 
 /// The breaker has a time-out of its own.
@@ -53,6 +53,12 @@ pub(crate) const FLAGS: u64 = (1 << EPOCH) - 1;
 #[inline(always)]
 pub(crate) fn is_passable(word: u64) -> bool {
     (word as u32) & !(PASSABLE as u32) == 0
+}
+
+/// Closed, automatic, without a run of failures and without a slow rule, in the compact form: a success has nothing to do
+/// but to be counted.
+pub(crate) fn is_plain_compact(word: u64) -> bool {
+    word as u32 & !((TIMED | TIMEOUT) as u32) == COMPACT as u32
 }
 
 pub(crate) fn pack(epoch: u32, stand: Stand, control: Control, flags: u64) -> u64 {
@@ -83,6 +89,9 @@ pub(crate) fn next_round(word: u64, next: u64) -> u64 {
 pub(crate) fn epoch(word: u64) -> u32 {
     (word >> EPOCH) as u32
 }
+
+/// What a permit says about itself in its ticket: no part of the word.
+pub(crate) const TICKET: u64 = (1 << 8) - 1;
 
 /// The word of a healthy breaker in the epoch of `word`, about which there is nothing to say.
 pub(crate) fn healthy(word: u64) -> u64 {

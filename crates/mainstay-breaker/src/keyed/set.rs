@@ -14,7 +14,8 @@
 //! through, no lookup that began before has come away with a handle that it still holds, none that comes later will,
 //! and there is no handle left to make another from; whoever looks again waits for the lock and finds the key gone. A
 //! handle that was dropped did all that it ever will before its count went down; what it did under the breaker's lock
-//! the eviction sees, because it holds that lock from its look at the state to its look at the count.
+//! the eviction sees, because it holds that lock from its look at the state to its look at the count. A success that was
+//! counted without the lock (see `pace`) is lost with the breaker, as everything is that an idle one has counted.
 //!
 //! The map frees an entry later, when no lookup can still be reading it, so a count may stay up on a breaker that is
 //! gone from the map; nobody looks at that one.
@@ -62,8 +63,11 @@ pub(super) struct Limits {
     pub(super) on_full: OnFull,
 }
 
-/// What the map holds for a key.
-struct Slot(Arc<Machine>);
+/// What the map holds for a key. Empty only until whoever put it there has made the breaker, under the set's lock: in
+/// this order the breaker's memory is the next to that of its entry, as often as the allocator has it so, and then a
+/// call of a key that is in nobody's cache waits for the memory once and not twice.
+#[derive(Default)]
+struct Slot(OnceLock<Arc<Machine>>);
 
 /// Every key in the order in which the hand passes: that of a clock with a second chance.
 ///
@@ -141,7 +145,7 @@ where
         if let Some(slot) = pinned.get(key) {
             match slot.handle() {
                 Some(breaker) => return Ok(breaker),
-                // Nobody is evicting now: a panic in the key's `Eq` came between the mark and the end.
+                // Nobody is evicting or inserting now: a panic in the key's `Eq` came between the mark and the end.
                 None => {
                     pinned.remove(key);
                     self.recount();
@@ -155,12 +159,14 @@ where
         let key = key.to_owned();
         let plan = self.plan();
         let seed = seed_of(&key, plan.seed);
-        let machine = Arc::new(Machine::new(self.identity.clone(), plan.seeded(seed), false));
-        let breaker = Breaker::from_machine(machine.clone());
         // The ring first: a key that is in it only does no harm, one that is in the map only would stay for ever.
         ring.keys.push_back(key.clone());
-        machine.used.begin(now);
-        pinned.insert(key, Slot(machine));
+        let machine = pinned.get_or_insert(key, Slot::default()).0.get_or_init(|| {
+            let machine = Machine::new(self.identity.clone(), plan.seeded(seed), false);
+            machine.used.begin(now);
+            Arc::new(machine)
+        });
+        let breaker = Breaker::from_machine(machine.clone());
         self.recount();
         self.tidy(&mut ring, &pinned, now);
         Ok(breaker)
@@ -175,7 +181,7 @@ where
         for _ in 0..turn {
             // It leaves the ring after it was looked at: a panic in its `Hash` or `Eq` must not lose it.
             let Some(key) = ring.keys.front() else { break };
-            match self.pass(pinned, key, |slot| slot.0.used.take_again()) {
+            match self.pass(pinned, key, |machine| machine.used.take_again()) {
                 Found::Recent if recent.is_none() => recent = Some(key.clone()),
                 Found::Recent | Found::Kept => {}
                 gone => {
@@ -220,10 +226,10 @@ where
     }
 
     fn evict_some_idle(&self, ring: &mut Ring<K>, pinned: &Pinned<'_, K>, now: u64, batch: usize) -> usize {
-        let mut evicted = 0;
+        let (mut evicted, idle_after) = (0, nanos(self.limits.idle_after));
         for _ in 0..batch {
             let Some(key) = ring.keys.front() else { break };
-            match self.pass(pinned, key, |slot| !slot.0.used.is_idle(now, nanos(self.limits.idle_after))) {
+            match self.pass(pinned, key, |machine| !machine.used.is_idle(now, idle_after)) {
                 Found::Recent | Found::Kept => ring.keys.rotate_left(1),
                 gone => {
                     ring.keys.pop_front();
@@ -245,18 +251,21 @@ where
     }
 
     /// Under the lock: evicts the breaker of a key, unless it is recent or in use.
-    fn pass<Q>(&self, pinned: &Pinned<'_, K>, key: &Q, recent: impl FnOnce(&Slot) -> bool) -> Found
+    fn pass<Q>(&self, pinned: &Pinned<'_, K>, key: &Q, recent: impl FnOnce(&Machine) -> bool) -> Found
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let Some(slot) = pinned.get(key) else { return Found::Gone };
-        if recent(slot) {
-            return Found::Recent;
-        }
-        // Without the lock first: most of those that stay are plainly in use.
-        if slot.is_shared() || !slot.0.give_up(|| !slot.is_shared()) {
-            return Found::Kept;
+        let Some(Slot(cell)) = pinned.get(key) else { return Found::Gone };
+        // Under the lock an empty one is as good as gone.
+        if let Some(machine) = cell.get() {
+            if recent(machine) {
+                return Found::Recent;
+            }
+            // Without the breaker's lock first: most of those that stay are plainly in use.
+            if is_shared(machine) || !machine.give_up(|| !is_shared(machine)) {
+                return Found::Kept;
+            }
         }
         pinned.remove(key);
         self.recount();
@@ -292,8 +301,8 @@ where
         }
         // Whichever plan is the latest when it is the breaker's turn: of two calls at once, the later plan stays.
         let latest = |machine: &Machine| machine.replan(|seed| self.plan().seeded(seed));
-        for slot in self.map.pin().values() {
-            latest(&slot.0);
+        for machine in self.map.pin().values().filter_map(|slot| slot.0.get()) {
+            latest(machine);
         }
         if let Some(breaker) = self.shared.get() {
             latest(breaker.machine());
@@ -393,19 +402,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Registered for Set<K> {
 // === impl Slot ===
 
 impl Slot {
-    /// A handle, unless the breaker is marked as evicted. One half of the agreement; the other is
+    /// A handle, unless the breaker is not there yet, or marked as evicted. One half of the agreement; the other is
     /// [`Machine::give_up`].
     #[inline]
     fn handle(&self) -> Option<Breaker> {
-        let machine = self.0.clone();
+        let machine = self.0.get()?;
+        machine.used.touch();
+        let machine = machine.clone();
         fence(Ordering::SeqCst);
         (!machine.is_given_up()).then(|| Breaker::from_machine(machine))
     }
+}
 
-    /// Whether anybody beside the map holds it.
-    fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) != 1
-    }
+/// Whether anybody beside the map holds it.
+fn is_shared(machine: &Arc<Machine>) -> bool {
+    Arc::strong_count(machine) != 1
 }
 
 /// The jitter's seed for a key: different keys do not come back all at once. With the same seed for the set it is the

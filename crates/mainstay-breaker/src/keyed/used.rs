@@ -22,6 +22,13 @@ impl Used {
         self.0.store(now & TIME, Ordering::Relaxed);
     }
 
+    /// Has the memory brought that a call will need, which ends here, before a locked instruction on its beginning makes
+    /// everything after it wait.
+    #[inline]
+    pub(super) fn touch(&self) {
+        std::hint::black_box(self.0.load(Ordering::Relaxed));
+    }
+
     #[inline]
     pub(crate) fn note(&self, now: u64) {
         let before = self.0.load(Ordering::Relaxed);

@@ -57,3 +57,13 @@ fn two_rejections_beside_a_late_result_are_all_counted() {
         .threads(&[&[Do::Acquire], &[Do::Fail, Do::Acquire]])
         .check(1);
 }
+
+#[test]
+fn a_failure_sees_the_successes_that_came_before_it_and_no_others() {
+    Model::new(|settings| settings.trip(Trip::failure_rate(0.5).over(Window::calls(4)).min_calls(3)))
+        .compact()
+        .before(&[Do::Acquire, Do::Acquire, Do::Acquire])
+        .threads(&[&[Do::Succeed], &[Do::Succeed, Do::Fail]])
+        .always(|outcome| assert_eq!(outcome.end.rules[0].calls, 3))
+        .check(2);
+}
