@@ -49,7 +49,7 @@ fn turns<F: Future<Output = u64>>(once: impl Fn() -> F + 'static) -> Result<Loop
 }
 
 fn joined(parts: u64) -> Result<Loop, Failure> {
-    turns(move || async move { join_all((0..parts).map(part)).await.into_iter().flatten().sum() })
+    turns(move || async move { join_all((0..parts).map(part)).await.into_iter().flatten().sum::<u64>() })
 }
 
 fn spawned(parts: u64) -> Result<Loop, Failure> {

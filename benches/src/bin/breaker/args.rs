@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The command line.
@@ -7,7 +6,6 @@ pub(crate) struct Args {
     pub(crate) quick: bool,
     pub(crate) instructions: bool,
     pub(crate) only: Option<String>,
-    pub(crate) markdown: Option<PathBuf>,
 }
 
 pub(crate) enum Command {
@@ -17,24 +15,22 @@ pub(crate) enum Command {
 }
 
 const USAGE: &str = "\
-usage: report [report] [options]   measure and print everything
-       report list                 print the keys of the subjects
-       report one KEY CALLS        make CALLS calls of one subject, for a profiler
+usage: breaker [options]        measure and print everything
+       breaker list             print the keys of the subjects
+       breaker one KEY CALLS    make CALLS calls of one subject, for a profiler
 options:
   --quick              a smoke run: few and short rounds
   --no-instructions    go without valgrind
-  --only TEXT          only subjects whose key contains TEXT
-  --markdown FILE      write the page to FILE";
+  --only TEXT          only subjects whose key contains TEXT";
 
 impl Args {
     pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut parsed =
-            Self { command: Command::Report, quick: false, instructions: true, only: None, markdown: None };
+            Self { command: Command::Report, quick: false, instructions: true, only: None };
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{USAGE}"));
             match arg.as_str() {
-                "report" => parsed.command = Command::Report,
                 "list" => parsed.command = Command::List,
                 "one" => {
                     let key = value()?;
@@ -44,7 +40,6 @@ impl Args {
                 "--quick" => parsed.quick = true,
                 "--no-instructions" => parsed.instructions = false,
                 "--only" => parsed.only = Some(value()?),
-                "--markdown" => parsed.markdown = Some(value()?.into()),
                 _ => return Err(format!("what is {arg}?\n{USAGE}")),
             }
         }

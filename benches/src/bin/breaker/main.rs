@@ -1,12 +1,13 @@
-//! Measures everything in one run and prints it as tables: time, ratios, scaling, allocations, instructions, budgets.
+//! Measures the breaker beside its peers and prints it as tables: time, ratios, scaling, allocations, instructions, budgets.
+//!
+//! `cargo run -p mainstay-benches --release --bin breaker`; `--quick` for a smoke run.
 //!
 //! See `benches/README.md` for how to run it and how to read it.
 
 #![forbid(unsafe_code)]
 
-mod allocations;
 mod args;
-mod budget;
+mod budgets;
 mod figures;
 mod live;
 mod page;
@@ -19,13 +20,13 @@ use std::process::ExitCode;
 use args::{Args, Command};
 use figures::Figures;
 use mainstay_benches::workers::Workers;
-use mainstay_benches::{instructions, machine};
+use mainstay_benches::{allocations, instructions, machine};
 
 fn main() -> ExitCode {
     match Args::parse(std::env::args().skip(1)).map_err(Into::into).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("report: {error}");
+            eprintln!("breaker: {error}");
             ExitCode::FAILURE
         }
     }
@@ -46,26 +47,22 @@ fn report(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let load = machine::load();
     // Some peers ask for a runtime when two calls meet; see `Workers::start`.
-    let workers = Workers::start(2)?;
+    let workers = Workers::start(scaling::THREADS.into_iter().max().unwrap_or(2))?;
     let mut subjects = live::all(&args.only);
     let mut figures = Figures::of(&subjects);
 
     eprintln!("timing {} subjects, {} rounds ...", subjects.len(), args.rounds());
     figures.nanos(&timing::measure(&mut subjects, args.rounds(), args.round()));
-    eprintln!("two threads ...");
+    eprintln!("more than one thread ...");
     figures.scaling(&scaling::measure(&subjects, &workers, args.rounds() / 3, args.round()));
     eprintln!("allocations ...");
-    let allocations = allocations::measure()?;
-    figures.allocations(&allocations.calls);
+    figures.allocations(&allocations::measure("breaker")?.calls);
+    let memory = allocations::measure("memory")?.memory;
     if args.instructions {
         eprintln!("instructions ...");
         figures.instructions(&instructions::measure(&figures.countable())?);
     }
 
-    let page = page::write(&figures, &allocations.memory, args, load);
-    match &args.markdown {
-        Some(path) => std::fs::write(path, page)?,
-        None => print!("{page}"),
-    }
+    print!("{}", page::write(&figures, &memory, args, load));
     Ok(())
 }
