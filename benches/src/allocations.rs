@@ -35,7 +35,9 @@ pub fn measure(group: &str) -> Result<Allocations, Failure> {
     for line in text.lines() {
         let mut fields = line.split('\t');
         match (fields.next(), fields.next(), fields.next()) {
-            (Some("memory"), Some(what), Some(bytes)) => counted.memory.push((what.to_owned(), bytes.parse()?)),
+            (Some("memory"), Some(what), Some(bytes)) => {
+                counted.memory.push((what.to_owned(), bytes.parse()?))
+            }
             (Some(call), Some(count), None) => _ = counted.calls.insert(call.to_owned(), count.parse()?),
             _ => {}
         }

@@ -38,7 +38,8 @@ pub fn again<T>(mut call: impl FnMut() -> T + 'static) -> Result<Loop, Failure> 
 ///
 /// There is no such call, or it cannot be made.
 pub fn one(calls: &[Call], name: &str, times: u64) -> Result<(), Failure> {
-    let call = calls.iter().find(|call| call.name == name).ok_or_else(|| format!("there is no call {name:?}"))?;
+    let call =
+        calls.iter().find(|call| call.name == name).ok_or_else(|| format!("there is no call {name:?}"))?;
     (call.make)()?(times);
     Ok(())
 }

@@ -93,7 +93,9 @@ pub fn rows(what: &str, figures: &[Figures]) -> String {
     let mut text = format!("| {what} | ns | instructions | allocations |\n| --- | ---: | ---: | ---: |\n");
     for Figures { name, nanos, instructions, allocations } in figures {
         let digits = usize::from(*nanos < 99.95);
-        let count = |count: &Option<f64>| count.map_or(String::new(), |count| format!("{}", (count * 100.0).round() / 100.0));
+        let count = |count: &Option<f64>| {
+            count.map_or(String::new(), |count| format!("{}", (count * 100.0).round() / 100.0))
+        };
         let executed = instructions.map_or(String::new(), |count| format!("{count:.0}"));
         let _ = writeln!(text, "| {name} | {nanos:.digits$} | {executed} | {} |", count(allocations));
     }

@@ -11,7 +11,10 @@ fn budgets_are_read_back_from_a_page_as_they_were_written() {
         Budget::new("`EachBatch` ≥ 20 × `EachItem`", "15.6 × (14.4 to 17.4)", false),
         Budget { promise: "two threads ≥ 0.95".to_owned(), measured: "0.97".to_owned(), met: None },
     ];
-    let page = format!("# A page\n\n| other | table |\n| --- | --- |\n| 1 | 2 |\n{}\nText behind it.\n", budget::section(&budgets));
+    let page = format!(
+        "# A page\n\n| other | table |\n| --- | --- |\n| 1 | 2 |\n{}\nText behind it.\n",
+        budget::section(&budgets)
+    );
     assert_eq!(budget::read(&page), budgets);
     assert!(!budget::kept(&budgets));
 }

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use mainstay_breaker::{Breaker, BreakerLayer};
 use mainstay_degrade::{Criticality, DegradationManager, ObserveLayer, ShedLayer};
+use tower::limit::ConcurrencyLimit;
 use tower::retry::budget::{Budget, TpsBudget};
 use tower::retry::{Policy, Retry};
-use tower::limit::ConcurrencyLimit;
 use tower::{Service, ServiceBuilder};
 
 use crate::call::{Call, Failure, Loop};
 use crate::layered::Bare;
-use crate::pending::by_hand;
 use crate::peers::tower_resilience;
+use crate::pending::by_hand;
 
 /// From nothing to everything; each is around the ones before it as far as that makes sense.
 pub const CALLS: [Call; 7] = [

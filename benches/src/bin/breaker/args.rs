@@ -25,8 +25,7 @@ options:
 
 impl Args {
     pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        let mut parsed =
-            Self { command: Command::Report, quick: false, instructions: true, only: None };
+        let mut parsed = Self { command: Command::Report, quick: false, instructions: true, only: None };
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{USAGE}"));

@@ -12,7 +12,8 @@ pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, lo
     page += &machine::describe(load);
     let options = std::env::args().skip(1).map(|option| format!(" {option}")).collect::<String>();
     let dashes = if options.is_empty() { "" } else { " --" };
-    let _ = writeln!(page, "- command: `cargo run -p mainstay-benches --release --bin breaker{dashes}{options}`");
+    let _ =
+        writeln!(page, "- command: `cargo run -p mainstay-benches --release --bin breaker{dashes}{options}`");
     let _ = writeln!(
         page,
         "- {} interleaved rounds of {:?} each; medians; all in one run\n",
@@ -21,7 +22,10 @@ pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, lo
     );
     page += EXPLANATION;
     if let Some(cores) = available_parallelism().ok().filter(|cores| cores.get() < 8) {
-        let _ = writeln!(page, "\n**{cores} cores**: eight threads have to take turns on them, so that more than {cores}x cannot be.");
+        let _ = writeln!(
+            page,
+            "\n**{cores} cores**: eight threads have to take turns on them, so that more than {cores}x cannot be."
+        );
     }
     in_short(&mut page, figures);
     sections(&mut page, figures);

@@ -109,7 +109,8 @@ fn page(rows: &[Row], effort: Effort, load: f64, quick: bool) -> String {
 fn budgets(rows: &[Row]) -> Vec<Budget> {
     let judged = |row: &Row| {
         let (share, most) = (row.share(), row.budget?);
-        let promise = format!("{}, {}: the guard adds ≤ {:.0} % to a real call", row.client, row.call, most * 100.0);
+        let promise =
+            format!("{}, {}: the guard adds ≤ {:.0} % to a real call", row.client, row.call, most * 100.0);
         Some(Budget::new(promise, format!("{:.2} %", share * 100.0), share <= most))
     };
     rows.iter().filter_map(judged).collect()

@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::Empty;
+use mainstay::Mainstay;
 use mainstay::breaker::Breaker;
 use mainstay::degrade::{Criticality, DecisionLayer, InExtensions, ObserveLayer, ShedLayer};
 use mainstay::health::Check;
-use mainstay::Mainstay;
 use mainstay_benches::call::Failure;
 use mainstay_health_axum::Probes;
 use mainstay_http::HttpLayer;
@@ -50,7 +50,12 @@ pub(crate) fn family() -> Result<Mainstay, Failure> {
 }
 
 /// The routes, over a client.
-pub(crate) fn router<S, B>(variant: Variant, mainstay: &Mainstay, client: S, upstream: Uri) -> Result<Router, Failure>
+pub(crate) fn router<S, B>(
+    variant: Variant,
+    mainstay: &Mainstay,
+    client: S,
+    upstream: Uri,
+) -> Result<Router, Failure>
 where
     S: Service<Outgoing, Response = axum::http::Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Error + Send + Sync,
@@ -60,7 +65,8 @@ where
 {
     let handlers = match variant.guards() {
         true => {
-            let breaker: Breaker = mainstay.breaker("upstream").ok_or("there is no breaker for the upstream")?;
+            let breaker: Breaker =
+                mainstay.breaker("upstream").ok_or("there is no breaker for the upstream")?;
             handlers(HttpLayer::client(breaker).timeout(DEADLINE).layer(client), upstream)
         }
         false => handlers(client, upstream),
@@ -108,5 +114,6 @@ where
 fn criticality(request: &Request) -> Criticality {
     let said = request.headers().get(&CRITICALITY).and_then(|said| said.to_str().ok());
     let classes = [Criticality::Critical, Criticality::SheddablePlus, Criticality::Sheddable];
-    said.and_then(|said| classes.into_iter().find(|class| class.as_str() == said)).unwrap_or(Criticality::Critical)
+    said.and_then(|said| classes.into_iter().find(|class| class.as_str() == said))
+        .unwrap_or(Criticality::Critical)
 }

@@ -73,7 +73,13 @@ fn report(effort: Effort) -> Result<bool, Failure> {
     for turn in 0..effort.rounds {
         let took = round(&client, &upstream, effort, turn)?;
         let [none, .., all] = took;
-        eprintln!("round {}: {:.1} µs without, {:.1} µs with all: {:.3}", turn + 1, none.cpu, all.cpu, all.cpu / none.cpu);
+        eprintln!(
+            "round {}: {:.1} µs without, {:.1} µs with all: {:.3}",
+            turn + 1,
+            none.cpu,
+            all.cpu,
+            all.cpu / none.cpu
+        );
         rounds.push(took);
     }
     let executed = instructions::measure(&Variant::ALL.map(|variant| variant.as_str().to_owned()))?;
@@ -84,7 +90,12 @@ fn report(effort: Effort) -> Result<bool, Failure> {
 
 /// Every variant twice, in an order and in the opposite one. The gateways are new in each round, because two processes of the same program
 /// differ by where their memory happens to lie, for as long as they live.
-fn round(client: &Client, upstream: &Upstream, effort: Effort, turn: usize) -> Result<[Took; Variant::ALL.len()], Failure> {
+fn round(
+    client: &Client,
+    upstream: &Upstream,
+    effort: Effort,
+    turn: usize,
+) -> Result<[Took; Variant::ALL.len()], Failure> {
     let mut order: Vec<usize> = (0..Variant::ALL.len()).collect();
     order.rotate_left(turn % Variant::ALL.len());
     let mut gateways = Vec::new();

@@ -58,8 +58,16 @@ impl Page {
             );
             if variant == Variant::All {
                 budgets.push(Budget::new(
-                    format!("all of Mainstay adds < {:.0} % to a gateway's CPU time for a request", MOST * 100.0),
-                    format!("{:+.1} % ({:+.1} to {:+.1} %)", (ratio - 1.0) * 100.0, (low - 1.0) * 100.0, (high - 1.0) * 100.0),
+                    format!(
+                        "all of Mainstay adds < {:.0} % to a gateway's CPU time for a request",
+                        MOST * 100.0
+                    ),
+                    format!(
+                        "{:+.1} % ({:+.1} to {:+.1} %)",
+                        (ratio - 1.0) * 100.0,
+                        (low - 1.0) * 100.0,
+                        (high - 1.0) * 100.0
+                    ),
                     ratio < 1.0 + MOST,
                 ));
             }

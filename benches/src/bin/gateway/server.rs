@@ -67,7 +67,10 @@ pub(crate) fn serve(variant: &str, upstream: &str) -> Result<(), Failure> {
 /// What answers at once, until its standard input ends.
 pub(crate) fn upstream() -> Result<(), Failure> {
     let runtime = runtime()?;
-    listen(&runtime, Router::new().route("/answer", get(async || "a short answer, as JSON would be: {\"ok\": true}")))?;
+    listen(
+        &runtime,
+        Router::new().route("/answer", get(async || "a short answer, as JSON would be: {\"ok\": true}")),
+    )?;
     std::io::stdin().lines().for_each(drop);
     runtime.shutdown_background();
     Ok(())

@@ -23,7 +23,9 @@ counts with callgrind; a call that executes 5 % more (15 % with another compiler
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["one", path, calls] => calls.parse().map_err(Failure::from).and_then(|calls| paths::one(path, calls)).map(|()| true),
+        ["one", path, calls] => {
+            calls.parse().map_err(Failure::from).and_then(|calls| paths::one(path, calls)).map(|()| true)
+        }
         [] => check(),
         ["--update"] => update(),
         _ => Err("usage: guard [--update]".into()),
@@ -44,7 +46,8 @@ fn file() -> PathBuf {
 
 fn build() -> Build {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let output =
+        Command::new(rustc).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
     Build {
         compiler: String::from_utf8_lossy(&output).trim().to_owned(),
         target: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
@@ -53,6 +56,10 @@ fn build() -> Build {
 
 /// What each path executes, in the order of the paths.
 fn count() -> Result<Vec<(String, Executed)>, Failure> {
+    // With the peers other features of shared dependencies are on, and other things are inlined.
+    if cfg!(feature = "full") {
+        return Err("its counts are those of a build without the feature `full`: run benches/guard".into());
+    }
     instructions::ready()?;
     let paths = paths::all();
     let executed = instructions::measure(&paths)?;
@@ -93,17 +100,24 @@ fn check() -> Result<bool, Failure> {
         println!("{}", line(path, limits.of(path), *executed, judgement));
         judgements.push(judgement);
     }
-    let gone: Vec<&str> = limits.paths().filter(|path| counted.iter().all(|(known, _)| known != path)).collect();
+    let gone: Vec<&str> =
+        limits.paths().filter(|path| counted.iter().all(|(known, _)| known != path)).collect();
     gone.iter().for_each(|path| println!("| {path} | | | | | **gone**: `--update` |"));
     let of = |wanted| judgements.iter().filter(|judgement| **judgement == wanted).count();
     let (rose, locked, unknown, fell) =
         (of(Judgement::Rose), of(Judgement::MoreLocked), of(Judgement::Unknown), of(Judgement::Fell));
     if fell > 0 {
-        println!("\n{fell} paths execute less than before by more than the margin: `benches/guard --update` keeps that.");
+        println!(
+            "\n{fell} paths execute less than before by more than the margin: `benches/guard --update` keeps that."
+        );
     }
     let kept = rose + locked + unknown + gone.len() == 0;
     match kept {
-        true => println!("\nAll {} paths keep their limits, by a margin of {:.0} %.", counted.len(), margin * 100.0),
+        true => println!(
+            "\nAll {} paths keep their limits, by a margin of {:.0} %.",
+            counted.len(),
+            margin * 100.0
+        ),
         false => println!(
             "\n{rose} paths rose by more than {:.0} %, {locked} lock more, {unknown} have no limit, {} limits have no path. If that is what \
              it must cost: `benches/guard --update`, and the commit says why.",

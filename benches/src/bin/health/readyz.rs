@@ -13,7 +13,6 @@ use mainstay_benches::calls::health::manager;
 use mainstay_benches::instructions;
 use tower_service::Service;
 
-
 /// The subjects: a whole request through axum's router, from the request to the last frame of its body.
 const READYZ: &str = "readyz";
 const SAME_ANSWER: &str = "constant, the same answer";
@@ -77,10 +76,7 @@ pub(crate) fn measure(page: &mut String) -> Result<Vec<Budget>, Failure> {
     let ratio = readyz / same;
     Ok(vec![Budget::new(
         "`/readyz` ≤ 1.10 × the instructions of a constant handler",
-        format!(
-            "{:.2} × one that answers `ok` alone, {ratio:.2} × one with the same answer",
-            readyz / plain
-        ),
+        format!("{:.2} × one that answers `ok` alone, {ratio:.2} × one with the same answer", readyz / plain),
         ratio <= 1.10 && readyz / plain <= 1.10,
     )])
 }

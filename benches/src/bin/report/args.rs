@@ -23,7 +23,8 @@ impl Args {
         let mut args = Self { quick: false, markdown: None, parts: Vec::new(), without: Vec::new() };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{}", usage()));
+            let mut value =
+                || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{}", usage()));
             match argument.as_str() {
                 "report" => {}
                 "--quick" => args.quick = true,

@@ -63,7 +63,8 @@ fn report(args: &Args) -> Result<bool, Failure> {
             pages.iter().for_each(|page| print!("\n{}", page.text));
         }
     }
-    let kept = pages.iter().filter(|page| page.measured_now).all(|page| budget::kept(&budget::read(&page.text)));
+    let kept =
+        pages.iter().filter(|page| page.measured_now).all(|page| budget::kept(&budget::read(&page.text)));
     Ok(whole && (kept || args.quick))
 }
 

@@ -11,15 +11,27 @@ pub(crate) struct Part {
 
 /// All of them, in the order in which they are read. Those that need the machine for themselves first.
 pub(crate) static PARTS: [Part; 9] = [
-    Part { name: "breaker", what: "the breaker beside its peers: every rule and state, sync and layer, 1, 2 and 8 threads, by key" },
+    Part {
+        name: "breaker",
+        what: "the breaker beside its peers: every rule and state, sync and layer, 1, 2 and 8 threads, by key",
+    },
     Part { name: "health", what: "readers, probes, ten thousand checks at rest" },
-    Part { name: "degrade", what: "levels, decisions, the traffic's observer; gather beside `join_all` and `JoinSet`" },
+    Part {
+        name: "degrade",
+        what: "levels, decisions, the traffic's observer; gather beside `join_all` and `JoinSet`",
+    },
     Part { name: "clients", what: "what the guards add to Redis, PostgreSQL, gRPC and HTTP" },
     Part { name: "stack", what: "a client's stack of tower layers, without ours and with them" },
-    Part { name: "gateway", what: "an axum gateway's CPU time for a request, without ours and with all of it" },
+    Part {
+        name: "gateway",
+        what: "an axum gateway's CPU time for a request, without ours and with all of it",
+    },
     Part { name: "settings", what: "settings that are read again and put in force" },
     Part { name: "spool", what: "pushes a second by what they promise, beside SQLite" },
-    Part { name: "overload", what: "three times the capacity, with and without `ShedLayer`; how soon a dead dependency is used again" },
+    Part {
+        name: "overload",
+        what: "three times the capacity, with and without `ShedLayer`; how soon a dead dependency is used again",
+    },
 ];
 
 impl Part {

@@ -60,7 +60,13 @@ fn budgets(text: &mut String, pages: &[Page]) {
     );
     for met in [Some(false), None, Some(true)] {
         for (part, budget) in all.iter().filter(|(_, budget)| budget.met == met) {
-            let _ = writeln!(text, "| {part} | {} | {} | {} |", budget.promise, budget.measured, budget.judgement());
+            let _ = writeln!(
+                text,
+                "| {part} | {} | {} | {} |",
+                budget.promise,
+                budget.measured,
+                budget.judgement()
+            );
         }
     }
 }

@@ -37,7 +37,8 @@ fn report(quick: bool) -> Result<(), Failure> {
     let nanos = time(&CALLS, rounds, round)?;
     let allocated = allocations::measure("settings")?.calls;
 
-    let mut page = table::head("Settings", "settings", load, quick, &["saphyr-parser", "serde-saphyr", "serde_json"]);
+    let mut page =
+        table::head("Settings", "settings", load, quick, &["saphyr-parser", "serde-saphyr", "serde_json"]);
     let _ = writeln!(
         page,
         "- a file of {} bytes with {BREAKERS} breakers and five settings for each; medians of {rounds} interleaved rounds of {round:?}\n\
