@@ -2,7 +2,9 @@
 
 use crate::id::Id;
 use crate::subject::Subject;
-use crate::{floor, keys, ours, peers};
+use crate::{floor, ours};
+#[cfg(feature = "full")]
+use crate::{keys, peers};
 
 /// Does something with each subject, knowing its type.
 pub trait Visitor {
@@ -14,6 +16,9 @@ pub trait Visitor {
 pub fn visit(visitor: &mut impl Visitor) {
     floor::visit(visitor);
     ours::visit(visitor);
-    peers::visit(visitor);
-    keys::visit(visitor);
+    #[cfg(feature = "full")]
+    {
+        peers::visit(visitor);
+        keys::visit(visitor);
+    }
 }

@@ -1,4 +1,5 @@
 //! Every subject does what its path says: otherwise its figure would be of something else.
+#![cfg(feature = "full")]
 
 use mainstay_benches::{Answer, Id, Path, Subject, Visitor, catalog};
 

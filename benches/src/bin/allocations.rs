@@ -1,5 +1,6 @@
-//! Counts allocations, by an allocator that counts. Prints for each subject its key and how often one call allocates,
-//! and for the parts of a breaker their bytes; fields are separated by tabs.
+//! Counts allocations, by an allocator that counts. Prints for each call its key or name and how often it allocates,
+//! and for what is held in memory its bytes; fields are separated by tabs. An argument names one of the groups: `breaker`, `degrade`,
+//! `gather`, `health`, `settings`, `stack`, `memory`.
 
 #![forbid(unsafe_code)]
 
@@ -7,13 +8,47 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use allocation_counter::measure;
+use mainstay_benches::call::{Call, Failure};
+use mainstay_benches::calls::{degrade, gather, health, settings, stack};
 use mainstay_benches::{Id, Subject, Visitor, catalog, keys};
 use mainstay_breaker::{Breaker, BreakerBuilder, OpenFor, OwnedPermit, Permit, Rejected, Trip, Window};
 use mainstay_core::Striped;
+use mainstay_degrade::DegradationManager;
+use mainstay_health::{Check, HealthManager};
+use tokio::runtime::Builder;
 
-fn main() {
-    catalog::visit(&mut Calls);
-    memory();
+fn main() -> Result<(), Failure> {
+    let group = std::env::args().nth(1);
+    let wanted = |name: &str| group.as_ref().is_none_or(|group| group == name);
+    if wanted("breaker") {
+        catalog::visit(&mut Calls);
+    }
+    let groups: [(&str, &[Call]); 5] = [
+        ("degrade", &degrade::CALLS),
+        ("gather", &gather::CALLS),
+        ("health", &health::CALLS),
+        ("settings", &settings::CALLS),
+        ("stack", &stack::CALLS),
+    ];
+    for (name, calls) in groups {
+        if wanted(name) {
+            calls.iter().try_for_each(count)?;
+        }
+    }
+    if wanted("memory") {
+        memory()?;
+    }
+    Ok(())
+}
+
+/// A call that is no subject of the catalog; fewer times, since some of them take a while.
+fn count(call: &Call) -> Result<(), Failure> {
+    const TIMES: u64 = 20;
+    let mut repeat = (call.make)()?;
+    repeat(TIMES);
+    let counted = measure(|| _ = repeat(TIMES));
+    println!("{}\t{}", call.name, counted.count_total as f64 / TIMES as f64);
+    Ok(())
 }
 
 struct Calls;
@@ -32,7 +67,7 @@ impl Visitor for Calls {
     }
 }
 
-fn memory() {
+fn memory() -> Result<(), Failure> {
     let rows = Striped::<1>::new().rows().count();
     let row = bytes(Striped::<8>::new) / rows as f64;
     let consecutive = breaker(|builder| builder.trip(Trip::consecutive_failures(5)));
@@ -53,6 +88,38 @@ fn memory() {
     say("`Permit`", size_of::<Permit<'_>>() as f64);
     say("`OwnedPermit`", size_of::<OwnedPermit>() as f64);
     say("`Rejected`", size_of::<Rejected>() as f64);
+
+    let (none, many) = (checks(0)?, checks(MANY_CHECKS)?);
+    say("`HealthManager` that runs, without a check", none);
+    say("a check that runs, of 1,000", (many - none) / f64::from(MANY_CHECKS));
+    say("`DegradationManager`", bytes(|| DegradationManager::builder().build()));
+    Ok(())
+}
+
+const MANY_CHECKS: u32 = 1_000;
+
+/// What a manager holds with so many checks that have passed, and their tasks.
+fn checks(count: u32) -> Result<f64, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let start = || {
+        let mut builder = HealthManager::builder("memory").runtime(runtime.handle().clone());
+        for index in 0..count {
+            builder = builder.check(Check::exclusive(format!("check-{index}"), || async {}).critical());
+        }
+        let health = builder.build()?;
+        health.start()?;
+        runtime.block_on(async {
+            let mut changes = health.subscribe();
+            while !health.is_ready() {
+                changes.changed().await;
+            }
+        });
+        Ok::<_, Failure>(health)
+    };
+    let mut kept = None;
+    let counted = measure(|| kept = Some(start()));
+    kept.transpose()?;
+    Ok(counted.bytes_current as f64)
 }
 
 fn say(what: &str, bytes: f64) {

@@ -5,7 +5,7 @@
 mod circuitbreaker_rs;
 mod failsafe;
 mod recloser;
-mod tower_resilience;
+pub(crate) mod tower_resilience;
 
 use std::time::Duration;
 

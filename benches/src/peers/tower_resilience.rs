@@ -63,9 +63,18 @@ fn periodic() -> Settings {
 /// What its semaphore holds at most.
 const MOST_PROBES: usize = usize::MAX >> 3;
 
-#[allow(clippy::expect_used, reason = "settings above that it refuses are a mistake in this file")]
 fn service(settings: Settings) -> CircuitBreaker<Bare, DefaultClassifier> {
-    settings.build().expect("settings that are in range").layer(Bare)
+    built(settings, Bare)
+}
+
+/// Its breaker with a count window around any service.
+pub(crate) fn around<S>(service: S) -> CircuitBreaker<S, DefaultClassifier> {
+    built(window(), service)
+}
+
+#[allow(clippy::expect_used, reason = "settings above that it refuses are a mistake in this file")]
+fn built<S>(settings: Settings, service: S) -> CircuitBreaker<S, DefaultClassifier> {
+    settings.build().expect("settings that are in range").layer(service)
 }
 
 impl Refusal for CircuitBreakerError<Failure> {

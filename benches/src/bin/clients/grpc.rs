@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use mainstay_benches::pending::Once;
 use mainstay_grpc::tonic::Status;
 use mainstay_grpc::tonic::body::Body;
 use mainstay_grpc::tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -14,7 +15,7 @@ use mainstay_testkit::grpc::pb::{Answer, Ask};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, service_fn};
 
-use crate::{Effort, Failure, Once, Row, beside, breaker, typical};
+use crate::{Effort, Failure, Row, beside, breaker, typical};
 
 /// An empty message and a good status, as they come from the network: in a data frame and in trailers.
 #[derive(Default)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use mainstay_benches::pending::Once;
 use mainstay_grpc::tonic::codegen::Bytes;
 use mainstay_http::http::{Request, Response};
 use mainstay_http::http_body::Body;
@@ -13,7 +14,7 @@ use mainstay_testkit::HttpServer;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, service_fn};
 
-use crate::{Effort, Failure, Once, Row, beside, breaker, typical};
+use crate::{Effort, Failure, Row, beside, breaker, typical};
 
 pub(crate) fn row(runtime: &Runtime, effort: Effort) -> Result<Row, Failure> {
     let nothing = || {

@@ -15,6 +15,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use mainstay_benches::budget::{self, Budget};
 use mainstay_benches::machine;
 use mainstay_benches::rounds::{calibrate, median, per_call};
 use mainstay_breaker::{Breaker, Settings};
@@ -69,7 +70,7 @@ fn run() -> Result<bool, Failure> {
         postgres::row(&runtime, effort)?,
     ];
     print!("{}", page(&rows, effort, load, quick));
-    Ok(quick || rows.iter().all(|row| row.budget.is_none_or(|budget| row.share() <= budget)))
+    Ok(quick || budget::kept(&budgets(&rows)))
 }
 
 fn page(rows: &[Row], effort: Effort, load: f64, quick: bool) -> String {
@@ -92,9 +93,7 @@ fn page(rows: &[Row], effort: Effort, load: f64, quick: bool) -> String {
     page += "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     for row in rows {
         let Row { client, call, bare, guarded, real, budget } = row;
-        let budget = budget.map_or(String::new(), |budget| {
-            format!("{:.0} %: {}", budget * 100.0, if row.share() <= budget { "held" } else { "MISSED" })
-        });
+        let budget = budget.map_or(String::new(), |budget| format!("{:.0} %", budget * 100.0));
         let _ = writeln!(
             page,
             "| {client} | {call} | {bare:.0} | {guarded:.0} | {:.0} | {:.1} | {:.2} % | {budget} |",
@@ -103,7 +102,18 @@ fn page(rows: &[Row], effort: Effort, load: f64, quick: bool) -> String {
             row.share() * 100.0
         );
     }
+    page += &budget::section(&budgets(rows));
     page
+}
+
+fn budgets(rows: &[Row]) -> Vec<Budget> {
+    let judged = |row: &Row| {
+        let (share, most) = (row.share(), row.budget?);
+        let promise =
+            format!("{}, {}: the guard adds ≤ {:.0} % to a real call", row.client, row.call, most * 100.0);
+        Some(Budget::new(promise, format!("{:.2} %", share * 100.0), share <= most))
+    };
+    rows.iter().filter_map(judged).collect()
 }
 
 /// A breaker with a client's default settings.
@@ -137,22 +147,6 @@ async fn typical<T, E>(effort: Effort, mut call: impl AsyncFnMut() -> Result<T, 
         }
     }
     Ok(median(&mut nanos))
-}
-
-/// Pending once, as a call is that has to wait for its answer.
-#[derive(Default)]
-struct Once(bool);
-
-impl Future for Once {
-    type Output = ();
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        if std::mem::replace(&mut self.0, true) {
-            return std::task::Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        std::task::Poll::Pending
-    }
 }
 
 // === impl Row ===

@@ -1,37 +1,13 @@
 use std::time::Instant;
 
+use mainstay_benches::calls::guards::Nil;
 use mainstay_redis::redis::aio::ConnectionLike;
-use mainstay_redis::redis::{AsyncCommands, Client, Cmd, Pipeline, RedisFuture, Value};
+use mainstay_redis::redis::{AsyncCommands, Client, Cmd};
 use mainstay_redis::{Guarded, default_settings};
 use mainstay_testkit::RedisServer;
 use tokio::runtime::Runtime;
 
-use crate::{Effort, Failure, Once, Row, beside, breaker, typical};
-
-/// A connection that answers nil.
-struct Nil;
-
-impl ConnectionLike for Nil {
-    fn req_packed_command<'a>(&'a mut self, _: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async {
-            Once::default().await;
-            Ok(Value::Nil)
-        })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        _: &'a Pipeline,
-        _: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move { Ok(vec![Value::Nil; count]) })
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-}
+use crate::{Effort, Failure, Row, beside, breaker, typical};
 
 pub(crate) fn row(runtime: &Runtime, effort: Effort) -> Result<Row, Failure> {
     let get = mainstay_redis::redis::cmd("GET").arg("key").take();

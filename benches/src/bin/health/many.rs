@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 
 use mainstay_health::{Check, HealthManager};
 
-use crate::{Budget, Failure};
+use mainstay_benches::budget::Budget;
+use mainstay_benches::call::Failure;
 
 const CHECKS: u32 = 10_000;
 
@@ -50,11 +51,11 @@ pub(crate) fn measure(page: &mut String, quick: bool) -> Result<Vec<Budget>, Fai
         let _ = writeln!(page, "| of one core | {:.1} % |", share * 100.0);
         let micros = share * took.as_secs_f64() * 1e6 / runs.max(1) as f64;
         let _ = writeln!(page, "| CPU time of a run, all told | {micros:.1} µs |");
-        Ok(vec![Budget {
-            what: "10,000 checks start in under a second".to_owned(),
-            figure: format!("{:.0} ms", started.as_secs_f64() * 1e3),
-            held: Some(started < Duration::from_secs(1)),
-        }])
+        Ok(vec![Budget::new(
+            "10,000 checks start in under a second",
+            format!("{:.0} ms", started.as_secs_f64() * 1e3),
+            started < Duration::from_secs(1),
+        )])
     })
 }
 

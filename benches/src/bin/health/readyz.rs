@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::routing::get;
 use http_body::Body as _;
+use mainstay_benches::budget::Budget;
+use mainstay_benches::call::Failure;
+use mainstay_benches::calls::health::manager;
 use mainstay_benches::instructions;
 use tower_service::Service;
-
-use crate::readers::manager;
-use crate::{Budget, Failure};
 
 /// The subjects: a whole request through axum's router, from the request to the last frame of its body.
 const READYZ: &str = "readyz";
@@ -74,12 +74,9 @@ pub(crate) fn measure(page: &mut String) -> Result<Vec<Budget>, Failure> {
     }
     let [readyz, same, plain] = counts.as_slice() else { return Err("subjects are missing".into()) };
     let ratio = readyz / same;
-    Ok(vec![Budget {
-        what: "`/readyz` ≤ 1.10 × the instructions of a constant handler".to_owned(),
-        figure: format!(
-            "{:.2} × one that answers `ok` alone, {ratio:.2} × one with the same answer",
-            readyz / plain
-        ),
-        held: Some(ratio <= 1.10 && readyz / plain <= 1.10),
-    }])
+    Ok(vec![Budget::new(
+        "`/readyz` ≤ 1.10 × the instructions of a constant handler",
+        format!("{:.2} × one that answers `ok` alone, {ratio:.2} × one with the same answer", readyz / plain),
+        ratio <= 1.10 && readyz / plain <= 1.10,
+    )])
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use mainstay_benches::budget::{self, Budget};
 use mainstay_benches::machine;
 
 use crate::dead::Recovery;
@@ -16,7 +17,7 @@ const COLLAPSED: f64 = 0.5;
 
 pub(crate) struct Page {
     text: String,
-    budgets: Vec<(String, String, bool)>,
+    budgets: Vec<Budget>,
 }
 
 impl Page {
@@ -34,17 +35,11 @@ impl Page {
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut text = self.text.clone();
-        text += "\n| budget | figure | |\n| --- | --- | --- |\n";
-        for (what, figure, held) in &self.budgets {
-            let held = if *held { "held" } else { "MISSED" };
-            let _ = writeln!(text, "| {what} | {figure} | {held} |");
-        }
-        text
+        format!("{}{}\n{}", self.text, budget::section(&self.budgets), include_str!("notes.md"))
     }
 
     pub(crate) fn held(&self) -> bool {
-        self.budgets.iter().all(|(.., held)| *held)
+        budget::kept(&self.budgets)
     }
 
     /// A table of all runs, and one of every window.
@@ -114,11 +109,11 @@ impl Page {
             let figure = format!("{} and {}", percent(critical), percent(worst));
             let held = critical >= OVER_THE_RUN && worst >= IN_EVERY_WINDOW;
             let what = format!("{}: critical ≥ 99 % over the run, ≥ 95 % in every 10 s", run.what);
-            self.budgets.push((what, figure, held));
+            self.budgets.push(Budget::new(what, figure, held));
         } else {
             let best = classes.map(|count| count.share()).into_iter().fold(0.0, f64::max);
             let what = format!("{}: every class collapses, to less than half", run.what);
-            self.budgets.push((what, format!("{} at best", percent(best)), best < COLLAPSED));
+            self.budgets.push(Budget::new(what, format!("{} at best", percent(best)), best < COLLAPSED));
         }
     }
 
@@ -145,7 +140,7 @@ impl Page {
             );
             let what =
                 format!("{what}: closed after `open_for` and `close_after` = {} calls", recovery.close_after);
-            self.budgets.push((what, figure, recovery.held()));
+            self.budgets.push(Budget::new(what, figure, recovery.held()));
         }
     }
 }

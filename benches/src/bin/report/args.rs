@@ -1,63 +1,69 @@
 use std::path::PathBuf;
-use std::time::Duration;
+
+use crate::parts::{PARTS, Part};
 
 /// The command line.
 pub(crate) struct Args {
-    pub(crate) command: Command,
     pub(crate) quick: bool,
-    pub(crate) instructions: bool,
-    pub(crate) only: Option<String>,
     pub(crate) markdown: Option<PathBuf>,
-}
-
-pub(crate) enum Command {
-    Report,
-    List,
-    One { key: String, calls: u64 },
+    /// None of them means all.
+    parts: Vec<String>,
+    without: Vec<String>,
 }
 
 const USAGE: &str = "\
-usage: report [report] [options]   measure and print everything
-       report list                 print the keys of the subjects
-       report one KEY CALLS        make CALLS calls of one subject, for a profiler
+usage: report [report] [PART ...] [options]    measure all parts, or these
 options:
-  --quick              a smoke run: few and short rounds
-  --no-instructions    go without valgrind
-  --only TEXT          only subjects whose key contains TEXT
-  --markdown FILE      write the page to FILE";
+  --quick            a smoke run: few and short rounds
+  --without PART     all but this one
+  --markdown FILE    write the summary to FILE, and the pages of the parts beside it";
 
 impl Args {
-    pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        let mut parsed =
-            Self { command: Command::Report, quick: false, instructions: true, only: None, markdown: None };
-        let mut args = args.into_iter();
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{USAGE}"));
-            match arg.as_str() {
-                "report" => parsed.command = Command::Report,
-                "list" => parsed.command = Command::List,
-                "one" => {
-                    let key = value()?;
-                    let calls = value()?.parse().map_err(|error| format!("CALLS: {error}"))?;
-                    parsed.command = Command::One { key, calls };
-                }
-                "--quick" => parsed.quick = true,
-                "--no-instructions" => parsed.instructions = false,
-                "--only" => parsed.only = Some(value()?),
-                "--markdown" => parsed.markdown = Some(value()?.into()),
-                _ => return Err(format!("what is {arg}?\n{USAGE}")),
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut args = Self { quick: false, markdown: None, parts: Vec::new(), without: Vec::new() };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{}", usage()));
+            match argument.as_str() {
+                "report" => {}
+                "--quick" => args.quick = true,
+                "--without" => args.without.push(known(&value()?)?),
+                "--markdown" => args.markdown = Some(value()?.into()),
+                part => args.parts.push(known(part)?),
             }
         }
-        Ok(parsed)
+        Ok(args)
     }
 
-    /// How often each subject is timed; odd, so that the median is one of the rounds.
-    pub(crate) fn rounds(&self) -> usize {
-        if self.quick { 15 } else { 101 }
+    pub(crate) fn wants(&self, part: &Part) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == part.name);
+        (self.parts.is_empty() || named(&self.parts)) && !named(&self.without)
     }
 
-    /// How long a round shall take.
-    pub(crate) fn round(&self) -> Duration {
-        if self.quick { Duration::from_micros(200) } else { Duration::from_millis(1) }
+    /// The command line again.
+    pub(crate) fn command(&self) -> String {
+        let mut command = String::from("cargo run -p mainstay-benches --release -- report");
+        self.parts.iter().for_each(|part| command += &format!(" {part}"));
+        self.without.iter().for_each(|part| command += &format!(" --without {part}"));
+        if self.quick {
+            command += " --quick";
+        }
+        if let Some(path) = &self.markdown {
+            command += &format!(" --markdown {}", path.display());
+        }
+        command
     }
+}
+
+fn known(part: &str) -> Result<String, String> {
+    match PARTS.iter().any(|known| known.name == part) {
+        true => Ok(part.to_owned()),
+        false => Err(format!("what is {part}?\n{}", usage())),
+    }
+}
+
+fn usage() -> String {
+    let parts: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+    format!("{USAGE}\nparts: {}", parts.join(", "))
 }

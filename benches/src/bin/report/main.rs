@@ -1,71 +1,81 @@
-//! Measures everything in one run and prints it as tables: time, ratios, scaling, allocations, instructions, budgets.
+//! The whole story in one command: runs every part, one after the other, and puts their budgets in one summary.
 //!
-//! See `benches/README.md` for how to run it and how to read it.
+//! `cargo run -p mainstay-benches --release -- report`; see `benches/README.md`.
 
 #![forbid(unsafe_code)]
 
-mod allocations;
 mod args;
-mod budget;
-mod figures;
-mod live;
-mod page;
-mod scaling;
-mod timing;
+mod parts;
+mod summary;
 
-use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command};
-use figures::Figures;
-use mainstay_benches::workers::Workers;
-use mainstay_benches::{instructions, machine};
+use mainstay_benches::call::Failure;
+use mainstay_benches::{budget, instructions, machine};
+
+use crate::args::Args;
+use crate::parts::{PARTS, Part};
+use crate::summary::Page;
 
 fn main() -> ExitCode {
-    match Args::parse(std::env::args().skip(1)).map_err(Into::into).and_then(run) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = Args::parse(std::env::args().skip(1)).map_err(Failure::from).and_then(|args| report(&args));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("report: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }
 
-fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    match &args.command {
-        Command::List => live::keys(&args.only).iter().for_each(|key| println!("{key}")),
-        Command::One { key, calls } => live::call(key, *calls)?,
-        Command::Report => report(&args)?,
+/// False if a part could not be run, or, but in a smoke run, a budget is not met.
+fn report(args: &Args) -> Result<bool, Failure> {
+    instructions::ready()?;
+    let load = machine::load();
+    parts::build()?;
+    let (mut pages, mut whole) = (Vec::new(), true);
+    for part in PARTS.iter().filter(|part| args.wants(part)) {
+        eprintln!("=== {}", part.name);
+        match part.run(args.quick) {
+            Ok(text) => pages.push(Page { part, text, measured_now: true }),
+            Err(error) => {
+                eprintln!("report: {}: {error}", part.name);
+                whole = false;
+            }
+        }
     }
-    Ok(())
+    if let Some(path) = &args.markdown {
+        for page in &pages {
+            std::fs::write(page.part.file(path), &page.text)?;
+        }
+        add_those_there(&mut pages, path);
+    }
+    let summary = summary::write(&pages, args, load);
+    match &args.markdown {
+        Some(path) => {
+            std::fs::write(path, summary)?;
+            eprintln!("{} and the page of each part are written", path.display());
+        }
+        None => {
+            print!("{summary}");
+            pages.iter().for_each(|page| print!("\n{}", page.text));
+        }
+    }
+    let kept =
+        pages.iter().filter(|page| page.measured_now).all(|page| budget::kept(&budget::read(&page.text)));
+    Ok(whole && (kept || args.quick))
 }
 
-fn report(args: &Args) -> Result<(), Box<dyn Error>> {
-    if args.instructions {
-        instructions::ready()?;
-    }
-    let load = machine::load();
-    // Some peers ask for a runtime when two calls meet; see `Workers::start`.
-    let workers = Workers::start(2)?;
-    let mut subjects = live::all(&args.only);
-    let mut figures = Figures::of(&subjects);
-
-    eprintln!("timing {} subjects, {} rounds ...", subjects.len(), args.rounds());
-    figures.nanos(&timing::measure(&mut subjects, args.rounds(), args.round()));
-    eprintln!("two threads ...");
-    figures.scaling(&scaling::measure(&subjects, &workers, args.rounds() / 3, args.round()));
-    eprintln!("allocations ...");
-    let allocations = allocations::measure()?;
-    figures.allocations(&allocations.calls);
-    if args.instructions {
-        eprintln!("instructions ...");
-        figures.instructions(&instructions::measure(&figures.countable())?);
-    }
-
-    let page = page::write(&figures, &allocations.memory, args, load);
-    match &args.markdown {
-        Some(path) => std::fs::write(path, page)?,
-        None => print!("{page}"),
-    }
-    Ok(())
+/// Takes the pages of the parts that did not run as they are.
+fn add_those_there(pages: &mut Vec<Page>, path: &Path) {
+    let there = |part: &'static Part| {
+        let text = std::fs::read_to_string(part.file(path)).ok()?;
+        Some(Page { part, text, measured_now: false })
+    };
+    let missing = PARTS.iter().filter(|part| pages.iter().all(|page| page.part.name != part.name));
+    let old: Vec<Page> = missing.filter_map(there).collect();
+    pages.extend(old);
+    pages.sort_by_key(|page| PARTS.iter().position(|part| part.name == page.part.name));
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use mainstay_benches::budget::{self, Budget};
 use mainstay_benches::machine;
 use mainstay_benches::rounds::median;
 
@@ -15,7 +16,7 @@ const GROUP_COMMIT: f64 = 20.0;
 
 pub(crate) struct Page {
     text: String,
-    budgets: Vec<(String, String, bool)>,
+    budgets: Vec<Budget>,
 }
 
 impl Page {
@@ -45,17 +46,11 @@ impl Page {
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut text = self.text.clone();
-        text += "\n| budget | figure | |\n| --- | --- | --- |\n";
-        for (what, figure, held) in &self.budgets {
-            let held = if *held { "held" } else { "MISSED" };
-            let _ = writeln!(text, "| {what} | {figure} | {held} |");
-        }
-        text
+        format!("{}{}\n{}", self.text, budget::section(&self.budgets), include_str!("notes.md"))
     }
 
     pub(crate) fn held(&self) -> bool {
-        self.budgets.iter().all(|(.., held)| *held)
+        budget::kept(&self.budgets)
     }
 
     pub(crate) fn results(&mut self, results: &[(Case, Figures)]) {
@@ -108,7 +103,7 @@ impl Page {
                 most.unwrap_or(f64::NAN),
                 median(groups),
             );
-            self.budgets.push((what, figure, typical >= GROUP_COMMIT));
+            self.budgets.push(Budget::new(what, figure, typical >= GROUP_COMMIT));
         }
     }
 }

@@ -1,17 +1,19 @@
 use std::fmt::Write;
+use std::thread::available_parallelism;
 
-use mainstay_benches::{Face, Path, Who, machine, ours, peers};
+use mainstay_benches::{Face, Path, Who, budget, machine, ours, peers};
 
 use crate::args::Args;
-use crate::budget;
 use crate::figures::{Figures, Row};
 
 /// The whole report, as markdown.
 pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, load: f64) -> String {
-    let mut page = String::from("# Benchmarks\n\n");
+    let mut page = String::from("# The breaker\n\n");
     page += &machine::describe(load);
-    let options = std::env::args().skip(1).filter(|arg| arg != "report").collect::<Vec<_>>().join(" ");
-    let _ = writeln!(page, "- command: `cargo run -p mainstay-benches --release -- report {options}`");
+    let options = std::env::args().skip(1).map(|option| format!(" {option}")).collect::<String>();
+    let dashes = if options.is_empty() { "" } else { " --" };
+    let _ =
+        writeln!(page, "- command: `cargo run -p mainstay-benches --release --bin breaker{dashes}{options}`");
     let _ = writeln!(
         page,
         "- {} interleaved rounds of {:?} each; medians; all in one run\n",
@@ -19,9 +21,16 @@ pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, lo
         args.round()
     );
     page += EXPLANATION;
+    if let Some(cores) = available_parallelism().ok().filter(|cores| cores.get() < 8) {
+        let _ = writeln!(
+            page,
+            "\n**{cores} cores**: eight threads have to take turns on them, so that more than {cores}x cannot be."
+        );
+    }
+    in_short(&mut page, figures);
     sections(&mut page, figures);
-    budgets(&mut page, figures, memory);
-    table(&mut page, "Memory of a breaker", "| what | bytes |\n| --- | ---: |\n", memory, |(what, bytes)| {
+    page += &budget::section(&crate::budgets::all(figures, memory));
+    table(&mut page, "Memory", "| what | bytes |\n| --- | ---: |\n", memory, |(what, bytes)| {
         format!("| {what} | {bytes:.0} |")
     });
     settings(&mut page);
@@ -31,7 +40,7 @@ pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, lo
 const EXPLANATION: &str = "\
 Each row is one call of a no-op. *floor*: the least a breaker could do that counts its calls. *bare*: the call without a
 breaker. *x floor*: how many times the floor's time. *best peer*: how many times this row's time the fastest peer of the same table
-takes. *2 threads*: the throughput of two threads that share one breaker over that of one. *instructions*, *locked*: executed by a
+takes. *2 threads*, *8 threads*: the throughput of so many threads that share one breaker over that of one. *instructions*, *locked*: executed by a
 call, user space alone (under callgrind a clock is a system call, so that reading it costs less instructions than it has).
 ";
 
@@ -59,8 +68,8 @@ fn sections(page: &mut String, figures: &Figures) {
         let over = if face == Face::Layer { " over bare |" } else { "" };
         let rule = if face == Face::Layer { " ---: |" } else { "" };
         let head = format!(
-            "| guarded by | how | ns |{over} x floor | best peer | allocations | instructions | locked | 2 threads |\n\
-             | --- | --- | ---: |{rule} ---: | ---: | ---: | ---: | ---: | ---: |\n"
+            "| guarded by | how | ns |{over} x floor | best peer | allocations | instructions | locked | 2 threads | 8 threads |\n\
+             | --- | --- | ---: |{rule} ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         );
         table(page, title, &head, &rows, |row| line(figures, row));
     }
@@ -90,18 +99,19 @@ fn line(figures: &Figures, row: &Row) -> String {
     let executed = row.executed;
     let _ = write!(
         line,
-        " {} | {} | {} | {} | {} | {} |",
+        " {} | {} | {} | {} | {} | {} | {} |",
         cell(floor, times),
         cell(peer, times),
         cell(row.allocations, |count| format!("{}", (count * 100.0).round() / 100.0)),
         cell(executed.map(|executed| executed.instructions), |count| format!("{count:.0}")),
         cell(executed.and_then(|executed| executed.locked), |count| format!("{count:.0}")),
-        cell(row.scaling, |scaling| format!("{scaling:.2}x")),
+        cell(row.scaling, |[two, _]| format!("{two:.2}x")),
+        cell(row.scaling, |[_, eight]| format!("{eight:.2}x")),
     );
     line
 }
 
-fn cell(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map(show).unwrap_or_default()
 }
 
@@ -113,15 +123,19 @@ fn times(ratio: f64) -> String {
     if ratio < 9.95 { format!("{ratio:.1}x") } else { format!("{ratio:.0}x") }
 }
 
-fn budgets(page: &mut String, figures: &Figures, memory: &[(String, f64)]) {
-    let budgets = budget::all(figures, memory);
-    table(page, "Budgets", "| budget | measured | |\n| --- | --- | --- |\n", &budgets, |budget| {
-        let met = match budget.met {
-            Some(true) => "met",
-            Some(false) => "**NOT met**",
-            None => "not judged",
-        };
-        format!("| {} | {} | {met} |", budget.promise, budget.measured)
+/// A row for each path: the fastest of ours by the consecutive rule, beside the fastest peer.
+fn in_short(page: &mut String, figures: &Figures) {
+    let pairs = SECTIONS.into_iter().filter_map(|(face, path, title)| {
+        let ours = figures.of_path(face, path).filter(|row| row.id.who == Who::Mainstay);
+        let ours = ours.min_by(|a, b| a.nanos.total_cmp(&b.nanos))?;
+        Some((title, ours, figures.best_peer(ours.id)?))
+    });
+    let pairs: Vec<_> = pairs.collect();
+    let head = "| path | mainstay, ns | best peer, ns | | |\n| --- | ---: | ---: | --- | ---: |\n";
+    table(page, "In short", head, &pairs, |(title, ours, peer)| {
+        let (ours, theirs) = (ours.nanos, peer.nanos);
+        let peer = peer.id.who;
+        format!("| {title} | {} | {} | {peer} | {} |", nanos(ours), nanos(theirs), times(theirs / ours))
     });
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn call(key: &str, calls: u64) -> Result<(), String> {
 
     let mut calling = Calling(key, calls, false);
     catalog::visit(&mut calling);
-    if calling.2 { Ok(()) } else { Err(format!("no subject has the key {key}; `report list` prints them")) }
+    if calling.2 { Ok(()) } else { Err(format!("no subject has the key {key}; `breaker list` prints them")) }
 }
 
 fn wanted(id: Id, only: &Option<String>) -> bool {

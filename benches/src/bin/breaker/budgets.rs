@@ -1,14 +1,7 @@
+use mainstay_benches::budget::Budget;
 use mainstay_benches::{Face, Path};
 
 use crate::figures::{Figures, Row};
-
-/// One promise of the design, and what came out.
-pub(crate) struct Budget {
-    pub(crate) promise: String,
-    pub(crate) measured: String,
-    /// None if this run did not measure it.
-    pub(crate) met: Option<bool>,
-}
 
 /// Below this, instructions decide and not time.
 const TOO_SHORT_TO_TIME: f64 = 3.0;
@@ -140,7 +133,7 @@ fn scaling(figures: &Figures, row: Option<&Row>) -> Budget {
         )
     });
     budget(name, row, |row| match (row.scaling, figures.bare(row.id).and_then(|bare| bare.scaling)) {
-        (Some(ours), Some(bare)) => {
+        (Some([ours, ..]), Some([bare, ..])) => {
             let share = ours / bare;
             let judged = (bare >= TWO_CORES).then_some(share >= SCALING);
             (format!("{share:.2} ({ours:.2} of {bare:.2})"), judged)

@@ -4,6 +4,7 @@ use mainstay_benches::instructions::Executed;
 use mainstay_benches::{Face, Id, Path, Who};
 
 use crate::live::Live;
+use crate::scaling::Scaling;
 
 /// All that was measured of all subjects.
 pub(crate) struct Figures {
@@ -14,8 +15,8 @@ pub(crate) struct Figures {
 pub(crate) struct Row {
     pub(crate) id: Id,
     pub(crate) nanos: f64,
-    /// The throughput of two threads over that of one.
-    pub(crate) scaling: Option<f64>,
+    /// The throughput of two threads and of eight over that of one.
+    pub(crate) scaling: Option<Scaling>,
     pub(crate) allocations: Option<f64>,
     pub(crate) executed: Option<Executed>,
 }
@@ -35,7 +36,7 @@ impl Figures {
         self.rows.iter_mut().zip(nanos).for_each(|(row, nanos)| row.nanos = *nanos);
     }
 
-    pub(crate) fn scaling(&mut self, scaling: &[Option<f64>]) {
+    pub(crate) fn scaling(&mut self, scaling: &[Option<Scaling>]) {
         self.rows.iter_mut().zip(scaling).for_each(|(row, scaling)| row.scaling = *scaling);
     }
 
