@@ -89,7 +89,7 @@ fn an_interrupted_soak_leaves_no_process_behind() {
 #[test]
 fn a_length_that_makes_no_sense_is_refused() {
     for minutes in ["0", "-1", "many", "NaN"] {
-        let output = soak(&["--minutes", minutes]);
+        let output = soak(&[&format!("--minutes={minutes}")]);
         assert_eq!(output.status.code(), Some(2), "{minutes}");
         assert!(said(&output).contains("0.5 to 600"), "{}", said(&output));
     }

@@ -233,6 +233,7 @@ impl Soak<'_> {
             tasks,
             growth,
             verdicts,
+            changes: told.iter().filter_map(Event::change).collect(),
             timeline: timeline::around(&self.found, &deeds, &told, &failures, self.zero),
             plan,
         })

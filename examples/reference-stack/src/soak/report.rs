@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::apart::{Verdict, verdicts};
 use crate::drill::plan::Plan;
-use crate::drill::report::model::{Class, Tasks};
+use crate::drill::report::model::{Change, Class, Tasks};
 use crate::soak::flat::Growth;
 
 /// Everything.
@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) tasks: Tasks,
     pub(crate) growth: Vec<Growth>,
     pub(crate) verdicts: Vec<Verdict>,
+    /// All that levels and breakers did.
+    pub(crate) changes: Vec<Change>,
     /// What happened around what should not have.
     pub(crate) timeline: Vec<String>,
     pub(crate) plan: Plan,

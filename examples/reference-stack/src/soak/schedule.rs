@@ -169,8 +169,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
-        fn the_same_seed_gives_the_same_plan_and_it_can_be_read_again(seed: u64, seconds in 30_u64..10_000) {
+        fn the_same_seed_gives_the_same_plan_and_it_can_be_read_again(seed: u64, seconds in 30_u64..3_000) {
             let length = Duration::from_secs(seconds);
             let made = plan(seed, length);
             prop_assert_eq!(&made, &plan(seed, length));
@@ -179,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn every_plan_obeys_the_rules(seed: u64, seconds in 30_u64..10_000) {
+        fn every_plan_obeys_the_rules(seed: u64, seconds in 30_u64..3_000) {
             let length = Duration::from_secs(seconds);
             let made = plan(seed, length);
             let longest = longest(length);
@@ -215,7 +217,11 @@ mod tests {
         for seed in 0..20 {
             let made = plan(seed, Duration::from_mins(30));
             let all: Vec<Fault> = made.phases.iter().flat_map(faults).collect();
-            assert!(kinds().iter().all(|kind| all.contains(kind)), "seed {seed}");
+            // In words: switches are read with all their fields.
+            let all: Vec<String> = all.iter().map(Fault::to_string).collect();
+            for kind in kinds() {
+                assert!(all.contains(&kind.to_string()), "seed {seed}: {kind}");
+            }
             assert!(made.phases.iter().any(|phase| phase.r#break.len() == 3), "seed {seed}");
             assert!(made.phases.len() > 40, "seed {seed}: {}", made.phases.len());
         }
