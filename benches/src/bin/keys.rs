@@ -1,5 +1,7 @@
 //! A million keyed breakers: how much memory they take, and how many calls a second go through them by so many threads.
 //! Fails if they do not fit.
+//!
+//! `cargo run -p mainstay-benches --release --bin keys`; `--quick` for shorter rounds.
 
 #![forbid(unsafe_code)]
 
@@ -7,18 +9,19 @@ use std::borrow::Borrow;
 use std::env;
 use std::hash::Hash;
 use std::hint::black_box;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use mainstay_benches::budget::{self, Budget};
+use mainstay_benches::{machine, table};
 use mainstay_breaker::Keyed;
 
 const KEYS: u64 = 1_000_000;
 /// The promise: what a process with a million healthy breakers holds in memory, all in all.
-const MOST_BYTES: u64 = 512 << 20;
+const MOST_MIB: u64 = 512;
 const THREADS: [usize; 3] = [1, 2, 8];
 const ROUND: Duration = Duration::from_millis(200);
-const ROUNDS: usize = 5;
 
 /// A key is made from its number before the clock is started.
 trait Key: Hash + Eq + Clone + Send + Sync + 'static {
@@ -47,51 +50,68 @@ type Error = Box<dyn std::error::Error>;
 
 /// Each kind of key has a process of its own, so that none takes over the other's freed memory.
 fn main() -> ExitCode {
-    let done = match env::args().nth(1).as_deref() {
-        None => all(),
-        Some("u64") => one::<u64>(),
-        Some("String") => one::<String>(),
-        Some(other) => Err(format!("what is {other}? one of: u64, String, or nothing for both").into()),
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => report(false),
+        ["--quick"] => report(true),
+        ["of", "u64", rounds] => one::<u64>(rounds),
+        ["of", "String", rounds] => one::<String>(rounds),
+        _ => Err("usage: keys [--quick]".into()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("keys: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }
 
-fn all() -> Result<bool, Error> {
-    let mut fit = true;
+fn report(quick: bool) -> Result<bool, Error> {
+    let mut page = table::head("A million keys", "keys", machine::load(), quick, &["papaya"]);
+    page += "- the keyed set has its default settings: a run of failures, or a rate over 30 s\n\n";
+    let mut budgets = Vec::new();
     for kind in ["u64", "String"] {
-        fit &= Command::new(env::current_exe()?).arg(kind).status()?.success();
+        let rounds = if quick { "1" } else { "5" };
+        let output =
+            Command::new(env::current_exe()?).args(["of", kind, rounds]).stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            return Err(format!("the process for {kind} ended with {}", output.status).into());
+        }
+        let text = String::from_utf8(output.stdout)?;
+        let (section, mib) = text.rsplit_once("whole: ").ok_or("it did not say how much it holds")?;
+        page += section;
+        let mib: u64 = mib.trim().parse()?;
+        let promise = format!("a million keyed breakers, {kind} keys: the process holds ≤ {MOST_MIB} MiB");
+        budgets.push(Budget::new(promise, format!("{mib} MiB"), mib <= MOST_MIB));
     }
-    Ok(fit)
+    print!("{page}{}", budget::section(&budgets));
+    Ok(quick || budget::kept(&budgets))
 }
 
-fn one<K: Key>() -> Result<bool, Error> {
+fn one<K: Key>(rounds: &str) -> Result<bool, Error> {
+    let rounds = rounds.parse()?;
     let before = resident()?;
     let most = usize::try_from(KEYS)?;
-    // Its settings are the defaults: a run of failures, or a rate over 30 s.
     let set = Keyed::<K>::builder("keys").max_keys(most).build()?;
     for number in 0..KEYS {
         succeed(&set, &K::new(number));
     }
     let healthy = resident()?;
-    let fits = healthy <= MOST_BYTES && set.len() == most;
+    if set.len() != most {
+        return Err(format!("{} keys instead of {most}", set.len()).into());
+    }
     println!("## {}\n", K::NAME);
-    println!("- a million healthy breakers, default settings, each called once: {}", each(healthy - before));
-    let verdict = if fits { "met" } else { "**NOT met**" };
-    println!("- the whole process: {} MiB of {} MiB, {verdict}", healthy >> 20, MOST_BYTES >> 20);
-    throughput(&set, "1,000 hot keys", 1_000);
-    throughput(&set, "any key", KEYS);
+    println!("- a million healthy breakers, each called once: {}", each(healthy - before));
+    throughput(&set, "1,000 hot keys", 1_000, rounds);
+    throughput(&set, "any key", KEYS, rounds);
     for number in 0..KEYS {
         let _ = set.call(&K::new(number), || Err::<(), _>(()));
     }
     println!("- after one failure each (not promised): {}\n", each(resident()? - before));
-    Ok(fits)
+    println!("whole: {}", healthy >> 20);
+    Ok(true)
 }
 
 fn each(bytes: u64) -> String {
@@ -106,13 +126,13 @@ where
     let _ = black_box(set.call(key, || Ok::<_, ()>(())));
 }
 
-fn throughput<K: Key>(set: &Keyed<K>, what: &str, span: u64) {
+fn throughput<K: Key>(set: &Keyed<K>, what: &str, span: u64, count: usize) {
     let keys: Vec<K> = (0..span).map(|turn| K::new(turn * (KEYS / span))).collect();
     let mut figures = Vec::new();
     for threads in THREADS {
-        let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round(set, &keys, threads)).collect();
+        let mut rounds: Vec<f64> = (0..count).map(|_| round(set, &keys, threads)).collect();
         rounds.sort_by(f64::total_cmp);
-        let median = rounds.get(ROUNDS / 2).copied().unwrap_or(f64::NAN);
+        let median = rounds.get(count / 2).copied().unwrap_or(f64::NAN);
         figures.push(format!("{threads} threads {median:.1}"));
     }
     println!("- millions of calls a second, {what}: {}", figures.join(", "));

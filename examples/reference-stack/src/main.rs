@@ -10,6 +10,7 @@ mod lab;
 mod restore;
 mod rollout;
 mod service;
+mod soak;
 mod up;
 
 use std::process::ExitCode;
@@ -56,6 +57,11 @@ enum Command {
     ///
     /// Needs `redis-server` and PostgreSQL. Exits with 0 if the targets are met, with 1 if not, and with 2 if the drill could not run.
     Restore(restore::Options),
+    /// Load for long while a random schedule of faults is played: nothing is lost, nothing gets stuck, nothing grows
+    ///
+    /// Needs `redis-server` and PostgreSQL. The same seed plays the same faults. Exits with 0 if everything held that had to, with 1 if it did
+    /// not, and with 2 if the soak could not run.
+    Soak(soak::Options),
     /// One breaker between a gateway and its upstream: what it is worth, and the parts to play with by hand
     #[command(subcommand)]
     Lab(Lab),
@@ -87,6 +93,7 @@ async fn main() -> ExitCode {
         Command::Report(options) => drill::report::command::run(options).map(|()| ExitCode::SUCCESS),
         Command::Restore(options) => apart::unless_told_to_end(restore::run(options)).await.map(status),
         Command::Rollout(options) => apart::unless_told_to_end(rollout::run(options)).await.map(status),
+        Command::Soak(options) => soak::run(options).await.map(status),
         Command::Lab(Lab::Drill(options)) => lab::run(options).await.map(status),
         Command::Lab(Lab::Gateway(options)) => lab::gateway::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Lab(Lab::Balancer(options)) => lab::balancer::run(options).await.map(|()| ExitCode::SUCCESS),

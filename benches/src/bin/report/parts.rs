@@ -10,11 +10,12 @@ pub(crate) struct Part {
 }
 
 /// All of them, in the order in which they are read. Those that need the machine for themselves first.
-pub(crate) static PARTS: [Part; 9] = [
+pub(crate) static PARTS: [Part; 10] = [
     Part {
         name: "breaker",
         what: "the breaker beside its peers: every rule and state, sync and layer, 1, 2 and 8 threads, by key",
     },
+    Part { name: "keys", what: "a million keyed breakers: memory, calls a second by 1, 2 and 8 threads" },
     Part { name: "health", what: "readers, probes, ten thousand checks at rest" },
     Part {
         name: "degrade",

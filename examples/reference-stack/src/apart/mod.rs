@@ -32,6 +32,16 @@ impl Verdict {
     }
 }
 
+/// A figure of a `/metrics`; the sum, if there are several by labels.
+pub(crate) fn figure(metrics: &str, name: &str) -> Option<f64> {
+    let of_line = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        let rest = if rest.starts_with('{') { rest.split_once('}')?.1 } else { rest };
+        rest.strip_prefix(' ')?.trim().parse::<f64>().ok()
+    };
+    metrics.lines().filter_map(of_line).reduce(|one, other| one + other)
+}
+
 /// What had to hold, a line for each.
 pub(crate) fn verdicts(verdicts: &[Verdict]) -> String {
     let mut text = String::new();

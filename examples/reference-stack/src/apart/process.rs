@@ -3,6 +3,8 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -24,6 +26,8 @@ pub(crate) struct Process {
     variables: Variables,
     child: Child,
     log: PathBuf,
+    /// Its number with the system; clones go on with the process that is started in its place.
+    number: Arc<AtomicU32>,
     /// Kept open: it ends when its input does, and when it cannot say anything.
     _open: (Option<ChildStdin>, Lines<BufReader<ChildStdout>>),
     /// Where it serves.
@@ -72,6 +76,7 @@ impl Process {
             service,
             variables,
             log: log.to_owned(),
+            number: Arc::new(AtomicU32::new(child.id().unwrap_or_default())),
             _open: (child.stdin.take(), said),
             child,
             address,
@@ -94,13 +99,44 @@ impl Process {
 
     /// Ends it as a platform does, with SIGTERM. Returns how it ended.
     pub(crate) async fn end(&mut self) -> anyhow::Result<ExitStatus> {
-        let name = self.service.name();
-        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
-        if let Some(pid) = pid {
-            kill_process(pid, Signal::TERM).with_context(|| format!("ending {name}"))?;
-        }
+        self.tell_to_end()?;
+        self.ended().await
+    }
+
+    /// SIGTERM; it may take its time.
+    pub(crate) fn tell_to_end(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// How it ended, once it has.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         let ended = timeout(PATIENCE, self.child.wait()).await;
-        Ok(ended.with_context(|| format!("{name} does not end"))??)
+        Ok(ended.with_context(|| format!("{} does not end", self.service.name()))??)
+    }
+
+    /// It does nothing from now on, with SIGSTOP.
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// After that, with SIGCONT.
+    pub(crate) fn go_on(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Its number with the system, also once it is started again.
+    pub(crate) fn number(&self) -> Arc<AtomicU32> {
+        self.number.clone()
+    }
+
+    pub(crate) fn service(&self) -> Service {
+        self.service
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let Some(pid) = pid else { return Ok(()) };
+        kill_process(pid, signal).with_context(|| format!("a signal to {}", self.service.name()))
     }
 
     /// Ends it as a crash does, with SIGKILL.
@@ -119,7 +155,10 @@ impl Process {
         let mut variables = self.variables.clone();
         variables.insert(format!("{prefix}_LISTEN"), self.address.to_string());
         variables.insert(format!("{prefix}_ADMIN_LISTEN"), self.admin.to_string());
+        let number = self.number.clone();
         *self = Self::start(self.service, &self.log, variables).await?;
+        number.store(self.number.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.number = number;
         Ok(())
     }
 }

@@ -36,6 +36,17 @@ pub(crate) struct Zero {
 pub(crate) struct Conductor {
     pub(crate) world: World,
     broken: Vec<Fault>,
+    /// All that was done so far.
+    pub(crate) deeds: Vec<Deed>,
+}
+
+/// Something was broken, or restored.
+#[derive(Debug, Clone)]
+pub(crate) struct Deed {
+    pub(crate) fault: Fault,
+    pub(crate) begins: bool,
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
 }
 
 /// Something to do at a time of a phase.
@@ -57,7 +68,7 @@ impl Zero {
 
 impl Conductor {
     pub(crate) fn new(world: World) -> Self {
-        Self { world, broken: Vec::new() }
+        Self { world, broken: Vec::new(), deeds: Vec::new() }
     }
 
     /// Plays all of it, or as much as goes well.
@@ -86,13 +97,27 @@ impl Conductor {
     pub(crate) async fn restore(&mut self) -> anyhow::Result<()> {
         let mut all = Ok(());
         while let Some(fault) = self.broken.pop() {
-            let restored = self.world.end(&fault).await;
+            let restored = self.end(&fault).await;
             if let Err(error) = &restored {
                 eprintln!("{fault:?} cannot be restored: {error:#}");
             }
             all = all.and(restored);
         }
         all
+    }
+
+    async fn begin(&mut self, fault: &Fault) -> anyhow::Result<()> {
+        let from = Instant::now();
+        let begun = self.world.begin(fault).await;
+        self.deeds.push(Deed { fault: fault.clone(), begins: true, from, to: Instant::now() });
+        begun
+    }
+
+    async fn end(&mut self, fault: &Fault) -> anyhow::Result<()> {
+        let from = Instant::now();
+        let ended = self.world.end(fault).await;
+        self.deeds.push(Deed { fault: fault.clone(), begins: false, from, to: Instant::now() });
+        ended
     }
 
     /// Breaks what a phase breaks. Returns when all of it is restored.
@@ -104,9 +129,9 @@ impl Conductor {
             if step.begins {
                 // What fails half-way is restored as well.
                 self.broken.push(step.fault.clone());
-                self.world.begin(&step.fault).await?;
+                self.begin(&step.fault).await?;
             } else {
-                self.world.end(&step.fault).await?;
+                self.end(&step.fault).await?;
                 self.broken.retain(|fault| *fault != step.fault);
             }
         }

@@ -49,7 +49,14 @@ pub(crate) fn stack(
     }
 }
 
-fn figures(phase: &Played, samples: &[Sample], events: &[Event], opened_by: &[Event], zero: Zero) -> Figures {
+/// Of a phase.
+pub(crate) fn figures(
+    phase: &Played,
+    samples: &[Sample],
+    events: &[Event],
+    opened_by: &[Event],
+    zero: Zero,
+) -> Figures {
     let of_phase = |sample: &&Sample| phase.from <= sample.due && sample.due < phase.to;
     let samples: Vec<&Sample> = samples.iter().filter(of_phase).collect();
     let is_outage = phase.kind == Kind::Outage;
@@ -161,11 +168,13 @@ fn concerns(phase: &Played, service: &str, name: &str) -> bool {
     phase.faults.iter().any(|fault| match (fault.server(), fault) {
         (Some(Server::Redis), _) => name == "redis",
         (Some(Server::Postgres), _) => name == "database",
-        (_, Fault::Turn(Service::Agents, _)) => !is_gateway && matches!(name, "grpc" | "agent_core"),
-        (_, Fault::Turn(..)) => name == "llm_service",
-        (_, Fault::KillOrchestrator(_)) => is_gateway && (name.starts_with("grpc") || name == "orchestrator"),
         (_, Fault::Command { .. }) => true,
-        _ => false,
+        (_, fault) => match fault.service() {
+            Some(Service::Agents) => !is_gateway && matches!(name, "grpc" | "agent_core"),
+            Some(Service::Model) => name == "llm_service",
+            Some(Service::Orchestrator) => is_gateway && (name.starts_with("grpc") || name == "orchestrator"),
+            None => false,
+        },
     })
 }
 

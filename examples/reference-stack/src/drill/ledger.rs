@@ -26,7 +26,7 @@ const AT_A_TIME: usize = 16;
 
 /// Whether a database can be asked, before there is anything to ask it for.
 pub(crate) async fn reach(database: &str) -> anyhow::Result<()> {
-    timeout(LOOK, look(database, &BTreeSet::new())).await.context("no answer in time")?.map(drop)
+    by_now(database, &BTreeSet::new()).await.map(drop)
 }
 
 /// Waits until the database has had everything for a while, or the time is over, and compares.
@@ -35,8 +35,7 @@ pub(crate) async fn compare(database: &str, accepted: &[Accepted]) -> anyhow::Re
     let deadline = Instant::now() + WITHIN;
     let mut complete: Option<Instant> = None;
     loop {
-        let looked = timeout(LOOK, look(database, &accepted)).await.context("no answer in time");
-        match looked.and_then(|looked| looked) {
+        match by_now(database, &accepted).await {
             Ok(tasks) if tasks.lost.number == 0 => {
                 if complete.get_or_insert_with(Instant::now).elapsed() >= SETTLED {
                     return Ok(tasks);
@@ -49,6 +48,32 @@ pub(crate) async fn compare(database: &str, accepted: &[Accepted]) -> anyhow::Re
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// What has become of some tasks by now.
+pub(crate) async fn by_now(database: &str, accepted: &BTreeSet<Uuid>) -> anyhow::Result<Tasks> {
+    timeout(LOOK, look(database, accepted)).await.context("no answer in time")?
+}
+
+/// Of all tasks that the database has, accepted or not: how many have not ended, and which have ended more than once.
+pub(crate) async fn odd_ones(database: &str) -> anyhow::Result<(u64, Ids)> {
+    let looked = async {
+        let mut connection = PgConnection::connect(database).await?;
+        let (left,): (i64,) =
+            sqlx::query_as("SELECT count(*) FROM tasks WHERE status IN ('queued', 'running')")
+                .fetch_one(&mut connection)
+                .await?;
+        let twice: Vec<(Uuid,)> = sqlx::query_as(
+            "SELECT task_id FROM audit_log WHERE what IN ('succeeded', 'failed', 'cancelled')
+             GROUP BY task_id HAVING count(*) > 1",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        let _ = connection.close().await;
+        let twice: BTreeSet<Uuid> = twice.into_iter().map(|(id,)| id).collect();
+        anyhow::Ok((u64::try_from(left).unwrap_or(0), ids(&twice)))
+    };
+    timeout(LOOK, looked).await.context("no answer in time")?
 }
 
 async fn look(database: &str, accepted: &BTreeSet<Uuid>) -> anyhow::Result<Tasks> {

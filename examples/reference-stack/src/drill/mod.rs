@@ -1,20 +1,21 @@
 //! The outage drill: a whole stack under load while what it depends on is killed, stopped and broken, the same without Mainstay's layers
 //! beside it, and a report of what that was worth. Look at [`run`], and at `plans/outages.yaml` for what happens.
 
-mod changes;
-mod conductor;
-mod figures;
-mod ledger;
-mod load;
+pub(crate) mod changes;
+pub(crate) mod conductor;
+pub(crate) mod fault;
+pub(crate) mod figures;
+pub(crate) mod ledger;
+pub(crate) mod load;
 mod mistakes;
 mod options;
-mod plan;
+pub(crate) mod plan;
 pub(crate) mod report;
-mod servers;
-mod stack;
-mod verdicts;
-mod watch;
-mod world;
+pub(crate) mod servers;
+pub(crate) mod stack;
+pub(crate) mod verdicts;
+pub(crate) mod watch;
+pub(crate) mod world;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -221,7 +222,7 @@ impl Side {
 }
 
 /// What a stack's services logged. Breakers that only observe decide nothing, and are not told of.
-fn events_of(stack: &Stack, zero: Zero) -> Vec<Event> {
+pub(crate) fn events_of(stack: &Stack, zero: Zero) -> Vec<Event> {
     let mut events = Vec::new();
     for (name, process) in stack.watched() {
         events.extend(of_log(&name, &process.log(), zero.wall));

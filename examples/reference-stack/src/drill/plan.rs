@@ -3,18 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use anyhow::Context;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+pub(crate) use crate::drill::fault::{Break, Fault, Server, Service};
 use crate::drill::mistakes::{Mistake, Mistakes};
 
 /// The longest phase, and the longest of any time.
 pub(crate) const LONGEST: Duration = Duration::from_hours(1);
-const MOST_PHASES: usize = 100;
+const MOST_PHASES: usize = 1_000;
 const LONGEST_NAME: usize = 60;
 
 /// A name, and what is done one after the other.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
     pub(crate) name: String,
@@ -22,99 +24,25 @@ pub(crate) struct Plan {
 }
 
 /// Something is broken for a time, and then restored and watched for a time; or nothing is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Phase {
     pub(crate) name: String,
     pub(crate) story: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) r#break: Vec<Break>,
     /// How long it stays broken.
     #[serde(rename = "for")]
     pub(crate) lasts: Span,
     /// What the time afterwards is called.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) restored: Option<String>,
     /// How long the stack is watched afterwards.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) then: Option<Span>,
     /// Whether a breaker has to open. Where none has to, what breakers and levels would tell is not judged.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub(crate) opens: bool,
-}
-
-/// One thing that is broken: a server, a service, or what a command breaks.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Break {
-    #[serde(default)]
-    server: Option<Server>,
-    #[serde(default)]
-    service: Option<Service>,
-    #[serde(default)]
-    command: Option<String>,
-    #[serde(default)]
-    restore: Option<String>,
-    #[serde(default)]
-    how: Option<How>,
-    /// By how much slower.
-    #[serde(default)]
-    by: Option<Span>,
-    #[serde(default)]
-    faults: Option<Value>,
-    #[serde(default)]
-    number: Option<usize>,
-    /// How long after the phase's begin.
-    #[serde(default)]
-    after: Option<Span>,
-    /// For how long, if not until the phase's end.
-    #[serde(default)]
-    lasts: Option<Span>,
-}
-
-/// What a break does, once it is known to make sense.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Fault {
-    /// SIGKILL, and a start on the same port.
-    KillServer(Server),
-    /// SIGSTOP, and SIGCONT.
-    StopServer(Server),
-    /// Connections are reset.
-    CutServer(Server),
-    /// Everything takes so much longer, in each direction.
-    SlowServer(Server, Duration),
-    /// The fault switches of a service.
-    Turn(Service, Value),
-    /// SIGKILL of the orchestrator with this number, counted from 1, and a start where it was.
-    KillOrchestrator(usize),
-    /// A command of the user's own, and one that restores.
-    Command { command: String, restore: String },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Server {
-    Redis,
-    Postgres,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum Service {
-    #[serde(rename = "agent-core")]
-    Agents,
-    #[serde(rename = "llm-service")]
-    Model,
-    #[serde(rename = "orchestrator")]
-    Orchestrator,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum How {
-    Kill,
-    Stop,
-    Cut,
-    Slow,
 }
 
 /// A duration with a unit.
@@ -138,6 +66,11 @@ impl Plan {
         })?;
         let mistakes = plan.mistakes();
         if mistakes.is_empty() { Ok(plan) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// As it can be read again.
+    pub(crate) fn to_yaml(&self) -> anyhow::Result<String> {
+        serde_saphyr::to_string(self).context("the plan as YAML")
     }
 
     /// How long it takes, without start and end.
@@ -238,81 +171,13 @@ impl Phase {
     }
 }
 
-// === impl Break ===
-
-impl Break {
-    /// What it does. None only of what a plan is refused for.
-    pub(crate) fn fault(&self) -> Option<Fault> {
-        self.checked("").ok()
-    }
-
-    /// How long after the phase's begin.
-    pub(crate) fn after(&self) -> Duration {
-        self.after.map_or(Duration::ZERO, |span| span.0)
-    }
-
-    /// For how long, if not until the phase's end.
-    pub(crate) fn lasts(&self) -> Option<Duration> {
-        self.lasts.map(|span| span.0)
-    }
-
-    /// What it comes to, or what is wrong with it.
-    fn checked(&self, place: &str) -> Result<Fault, Mistake> {
-        let wrong = |field: &str, value: &str, rule: &str| {
-            Mistake::new(&format!("{place}{}{field}", if field.is_empty() { "" } else { "." }), value, rule)
-        };
-        let fields = [
-            ("restore", self.restore.is_some(), self.command.is_some()),
-            ("how", self.how.is_some(), self.server.is_some() || self.service.is_some()),
-            ("by", self.by.is_some(), self.how == Some(How::Slow)),
-            ("faults", self.faults.is_some(), self.service.is_some()),
-            ("number", self.number.is_some(), self.service == Some(Service::Orchestrator)),
-        ];
-        for (field, is_said, belongs) in fields {
-            if is_said && !belongs {
-                return Err(wrong(field, "said", "left out: it says nothing of what is broken here"));
-            }
-        }
-        match (self.server, self.service, &self.command) {
-            (Some(server), None, None) => match (self.how, self.by) {
-                (Some(How::Kill), _) => Ok(Fault::KillServer(server)),
-                (Some(How::Stop), _) => Ok(Fault::StopServer(server)),
-                (Some(How::Cut), _) => Ok(Fault::CutServer(server)),
-                (Some(How::Slow), Some(by)) => Ok(Fault::SlowServer(server, by.0)),
-                (Some(How::Slow), None) => Err(wrong("by", "nothing", "a duration, such as 200ms")),
-                (None, _) => Err(wrong("how", "nothing", "one of kill, stop, cut, slow")),
-            },
-            (None, Some(Service::Orchestrator), None) => match (self.how, &self.faults) {
-                (Some(How::Kill), None) => Ok(Fault::KillOrchestrator(self.number.unwrap_or(1))),
-                _ => Err(wrong("how", "nothing else", "kill: that is what can be done to an orchestrator")),
-            },
-            (None, Some(service), None) => match (self.how, &self.faults) {
-                (None, Some(faults)) => Ok(Fault::Turn(service, switches(faults, place)?)),
-                (None, None) => Err(wrong("faults", "nothing", "the service's fault switches")),
-                (Some(_), _) => Err(wrong("how", "said", "left out: services have `faults`")),
-            },
-            (None, None, Some(command)) => match &self.restore {
-                Some(restore) => Ok(Fault::Command { command: command.clone(), restore: restore.clone() }),
-                None => Err(wrong("restore", "nothing", "the command that ends what `command` began")),
-            },
-            _ => Err(wrong("", "none or several", "one of `server`, `service`, `command`")),
-        }
-    }
-}
-
-/// The switches, by the services' own rules.
-fn switches(faults: &Value, place: &str) -> Result<Value, Mistake> {
-    match stack_faults::Switches::read(faults.to_string().as_bytes()) {
-        Ok(switches) => Ok(switches.to_json()),
-        Err(mistakes) => Err(mistakes.first().map_or_else(
-            || Mistake::new(place, &faults.to_string(), "fault switches"),
-            |wrong| Mistake::new(&format!("{place}.faults.{}", wrong.field), &wrong.value, wrong.rule),
-        )),
-    }
-}
-
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_yes(said: &bool) -> bool {
+    *said
 }
 
 impl<'de> Deserialize<'de> for Span {
@@ -322,6 +187,12 @@ impl<'de> Deserialize<'de> for Span {
         read.map(Self).ok_or_else(|| {
             serde::de::Error::custom(format!("{value} must be a duration with a unit, such as 15s"))
         })
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

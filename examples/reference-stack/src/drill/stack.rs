@@ -134,6 +134,8 @@ fn variables(secret: &str, layers: Layers) -> Variables {
         ("RATE_LIMITS", "max:1000000:10000000:100000000"),
         ("AGENT_TIMEOUT", "500ms"),
         ("LLM_TIMEOUT", "2s"),
+        // Shorter than a caller waits: one whose orchestrator is gone is told so.
+        ("STREAM_PATIENCE", "6s"),
         ("AGENT_CORE_DRAIN_DELAY", "0s"),
         ("LLM_SERVICE_DRAIN_DELAY", "0s"),
     ] {

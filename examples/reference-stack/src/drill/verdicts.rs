@@ -12,7 +12,7 @@ const AT_ONCE_MS: f64 = 2_000.0;
 /// A healthy p99 that is shorter than this counts as this long: of so little, twice is noise.
 const FLOOR_MS: f64 = 50.0;
 /// How long beyond `relax_after` and `open_for` it may take until all is well.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// What a stack promises of its recovery: how long a level is held, and how long a breaker stays open at most.
 #[derive(Debug, Clone, Copy)]

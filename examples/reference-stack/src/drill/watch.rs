@@ -72,7 +72,7 @@ async fn watch(service: String, url: String, events: Arc<Mutex<Vec<(Instant, Eve
 }
 
 /// The level and the breakers' states.
-fn states(metrics: &str) -> BTreeMap<Name, &'static str> {
+pub(crate) fn states(metrics: &str) -> BTreeMap<Name, &'static str> {
     let mut states = BTreeMap::new();
     for line in metrics.lines() {
         let Some((series, value)) = line.rsplit_once(' ') else { continue };

@@ -30,7 +30,9 @@ pub(crate) fn takes(elsewhere: Option<&World>, plan: &Plan) -> anyhow::Result<()
     for (at, phase) in plan.phases.iter().enumerate() {
         for (number, one) in phase.r#break.iter().enumerate() {
             let why = match (elsewhere, one.fault()) {
-                (None, Some(Fault::KillOrchestrator(number))) if !(1..=ORCHESTRATORS).contains(&number) => {
+                (None, Some(fault))
+                    if fault.orchestrator().is_some_and(|it| !(1..=ORCHESTRATORS).contains(&it)) =>
+                {
                     Some(format!("there are orchestrators 1 to {ORCHESTRATORS}"))
                 }
                 (None, _) | (_, Some(Fault::Command { .. })) => None,
@@ -62,11 +64,17 @@ impl World {
     pub(crate) async fn begin(&mut self, fault: &Fault) -> anyhow::Result<()> {
         match (self, fault) {
             (_, Fault::Command { command, .. }) => run(command).await,
-            (Self::Own { stacks, .. }, Fault::KillOrchestrator(number)) => {
+            (Self::Own { stacks, .. }, Fault::KillService(which, number)) => {
                 for stack in stacks {
-                    orchestrator(stack, *number)?.kill().await?;
+                    process(stack, *which, *number)?.kill().await?;
                 }
                 Ok(())
+            }
+            (Self::Own { stacks, .. }, Fault::StopService(which, number)) => {
+                stacks.iter_mut().try_for_each(|stack| process(stack, *which, *number)?.stop())
+            }
+            (Self::Own { stacks, .. }, Fault::EndService(which, number)) => {
+                stacks.iter_mut().try_for_each(|stack| process(stack, *which, *number)?.tell_to_end())
             }
             (world, Fault::Turn(service, switches)) => {
                 world.turn(*service, Method::PUT, Some(switches)).await
@@ -79,9 +87,20 @@ impl World {
     pub(crate) async fn end(&mut self, fault: &Fault) -> anyhow::Result<()> {
         match (self, fault) {
             (_, Fault::Command { restore, .. }) => run(restore).await,
-            (Self::Own { stacks, .. }, Fault::KillOrchestrator(number)) => {
+            (Self::Own { stacks, .. }, Fault::KillService(which, number)) => {
                 for stack in stacks {
-                    orchestrator(stack, *number)?.start_again().await?;
+                    process(stack, *which, *number)?.start_again().await?;
+                }
+                Ok(())
+            }
+            (Self::Own { stacks, .. }, Fault::StopService(which, number)) => {
+                stacks.iter_mut().try_for_each(|stack| process(stack, *which, *number)?.go_on())
+            }
+            (Self::Own { stacks, .. }, Fault::EndService(which, number)) => {
+                for stack in stacks {
+                    let process = process(stack, *which, *number)?;
+                    process.ended().await?;
+                    process.start_again().await?;
                 }
                 Ok(())
             }
@@ -137,22 +156,15 @@ fn left_of(mut plan: Plan, has: impl Fn(Server) -> bool) -> anyhow::Result<Plan>
     Ok(plan)
 }
 
-impl Fault {
-    /// The server that it is about.
-    pub(crate) fn server(&self) -> Option<Server> {
-        match self {
-            Self::KillServer(server)
-            | Self::StopServer(server)
-            | Self::CutServer(server)
-            | Self::SlowServer(server, _) => Some(*server),
-            _ => None,
+fn process(stack: &mut Stack, service: Service, number: usize) -> anyhow::Result<&mut Process> {
+    match service {
+        Service::Agents => Ok(&mut stack.agents),
+        Service::Model => Ok(&mut stack.model),
+        Service::Orchestrator => {
+            let at = number.checked_sub(1).context("orchestrators are counted from 1")?;
+            stack.orchestrators.get_mut(at).context("an orchestrator with this number")
         }
     }
-}
-
-fn orchestrator(stack: &mut Stack, number: usize) -> anyhow::Result<&mut Process> {
-    let at = number.checked_sub(1).context("orchestrators are counted from 1")?;
-    stack.orchestrators.get_mut(at).context("an orchestrator with this number")
 }
 
 /// What it says goes to standard error, so that the report is alone on standard output. What it leaves running in the background is not

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use axum::http::{Method, StatusCode};
 use mainstay_testkit::RedisServer;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
-use crate::apart::{Asker, Process, Stack};
+use crate::apart::{Asker, Process, Stack, figure};
 use crate::restore::database::{Database, NAME};
 
 /// How often the stack is asked how it is.
@@ -98,14 +98,9 @@ impl Site {
     async fn figure(&self, at: &Process, name: &str) -> anyhow::Result<i64> {
         let metrics =
             self.admin.text(&format!("http://{}/metrics", at.admin), Duration::from_secs(5)).await?;
-        let mut seen = metrics.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            let rest = if rest.starts_with('{') { rest.split_once('}')?.1 } else { rest };
-            rest.strip_prefix(' ')?.trim().parse::<f64>().ok()
-        });
-        let Some(first) = seen.next() else { bail!("there is no {name}") };
+        let figure = figure(&metrics, name).with_context(|| format!("there is no {name}"))?;
         #[expect(clippy::cast_possible_truncation, reason = "levels and backlogs")]
-        Ok((first + seen.sum::<f64>()) as i64)
+        Ok(figure as i64)
     }
 
     /// How many records wait in the orchestrator's spool.

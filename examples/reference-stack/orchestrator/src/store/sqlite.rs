@@ -130,6 +130,7 @@ impl Sink<Record> for Sqlite {
 }
 
 fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
+    let mut counts = true;
     if let Record::Task(task) = item.value() {
         let (record, events) =
             row::to_json(task).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
@@ -141,7 +142,7 @@ fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
                      updated_ms = excluded.updated_ms, record = excluded.record, events = excluded.events
                  WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')",
         )?;
-        upsert.execute(params![
+        let changed = upsert.execute(params![
             task.id.as_bytes(),
             task.user,
             task.status.as_str(),
@@ -152,8 +153,10 @@ fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
             record,
             events
         ])?;
+        counts = changed > 0;
     }
-    if let Some(audit) = item.value().audit() {
+    // Of a task that was handed to two orchestrators one end counts: the log tells of no other.
+    if let Some(audit) = item.value().audit().filter(|_| counts) {
         let mut insert = tx.prepare_cached(
             "INSERT INTO audit_log (id, at_ms, task_id, user_id, what) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (id) DO NOTHING",

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_repeated_key_that_makes_another_task_has_failed_and_that_task_was_accepted() {
         let (first, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let task = crate::drill::load::Accepted { id: first, user: 0 };
+        let task = crate::drill::load::Accepted { id: first, user: 0, at: tokio::time::Instant::now() };
         let turn = Turn::again(&crate::drill::load::Used { key: Uuid::from_u128(3), turn: 5, task });
         let body = r#"{"id": "00000000-0000-0000-0000-000000000002", "status": "queued"}"#;
         let told = turn.judge(&answer(StatusCode::ACCEPTED, ("x-task-id", &other.to_string()), body));

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -19,11 +20,13 @@ use self::mix::Turn;
 use crate::apart::Asker;
 
 /// Whoever waits longer than this has gone. Whether a task was accepted for him then, nobody knows.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// A request that is sent later than this says that the drill's own machine is too busy.
 const LATE: Duration = Duration::from_millis(50);
 /// How many of the tasks that were accepted last are asked for.
 const RECENT: usize = 64;
+/// How many failures are kept.
+const MOST_FAILURES: usize = 10_000;
 
 /// One request, as its caller saw it.
 #[derive(Debug, Clone, Copy)]
@@ -61,16 +64,26 @@ pub(crate) struct Seen {
     pub(crate) late: u64,
     /// Why requests failed, and how many.
     pub(crate) failings: BTreeMap<String, u64>,
+    /// The first of them.
+    pub(crate) failures: Vec<Failure>,
     recent: VecDeque<Accepted>,
     /// The last key that was used once.
     used: Option<Used>,
 }
 
-/// A task that the stack has said it has, and whose it is.
+/// A request that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) sample: Sample,
+    pub(crate) why: String,
+}
+
+/// A task that the stack has said it has, whose it is, and since when that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) id: Uuid,
     pub(crate) user: usize,
+    pub(crate) at: Instant,
 }
 
 /// A key that a task was accepted with.
@@ -121,26 +134,26 @@ impl Load {
     /// Whether a user still finds a task of his, and it has ended.
     pub(crate) async fn has_ended(&self, task: Accepted) -> bool {
         let told = self.send(&Turn::get(task)).await;
-        told.is_some_and(|told| told.task_ended)
+        told.is_ok_and(|told| told.task_ended)
     }
 
     async fn ask(self, number: u32, due: Instant) {
         let turn = self.seen().turn(number, self.shared.tokens.len());
         let told = self.send(&turn).await;
         let latency = due.elapsed();
-        let told = told.unwrap_or_else(|| Told::failed("no answer"));
+        let told = told.unwrap_or_else(|error| Told::failed(&format!("{error:#}")));
         self.seen().note(&turn, due, latency, told);
     }
 
-    /// None if there was no answer at all.
-    async fn send(&self, turn: &Turn) -> Option<Told> {
+    /// An error if there was no answer at all.
+    async fn send(&self, turn: &Turn) -> anyhow::Result<Told> {
         let Shared { asker, gateway, tokens, .. } = &*self.shared;
-        let token = format!("Bearer {}", tokens.get(turn.user)?);
+        let token = format!("Bearer {}", tokens.get(turn.user).context("a token")?);
         let mut headers = vec![("authorization", token.as_str())];
         headers.extend(turn.headers.iter().map(|(name, value)| (*name, value.as_str())));
         let url = format!("{gateway}{}", turn.path);
         let asked = asker.ask(turn.method.clone(), &url, &headers, turn.body.as_ref(), PATIENCE).await;
-        Some(turn.judge(&asked.ok()?))
+        Ok(turn.judge(&asked?))
     }
 }
 
@@ -165,12 +178,16 @@ impl Seen {
     }
 
     fn note(&mut self, turn: &Turn, due: Instant, latency: Duration, told: Told) {
-        self.samples.push(Sample { due, latency, class: turn.class, outcome: told.outcome });
+        let sample = Sample { due, latency, class: turn.class, outcome: told.outcome };
+        self.samples.push(sample);
         if let Some(why) = told.why_failed {
+            if self.failures.len() < MOST_FAILURES {
+                self.failures.push(Failure { sample, why: why.clone() });
+            }
             *self.failings.entry(format!("{}: {why}", turn.class.name())).or_default() += 1;
         }
         let Some(id) = told.accepted.filter(|_| turn.class != Class::Get) else { return };
-        let task = Accepted { id, user: turn.user };
+        let task = Accepted { id, user: turn.user, at: Instant::now() };
         self.accepted.push(task);
         if turn.class.is_submitted() {
             if self.recent.len() >= RECENT {

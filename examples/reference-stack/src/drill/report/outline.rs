@@ -132,7 +132,7 @@ impl Stack {
 
 impl Figures {
     /// Of all classes together.
-    pub(super) fn all(&self) -> Class {
+    pub(crate) fn all(&self) -> Class {
         let all = self.classes.iter().find(|class| class.name == ALL).cloned();
         all.unwrap_or_else(|| self.classes.iter().cloned().fold(Class::empty(), Class::add))
     }
