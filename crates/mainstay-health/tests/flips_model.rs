@@ -98,8 +98,8 @@ impl Model {
     fn advance(&mut self, to: Duration) {
         loop {
             let ends = self.underway.map(|run| (run.ends, ENDS));
-            let turn = self.underway.is_none().then_some((self.turn, TURN));
-            let old = self.too_old.map(|at| (at, OLD));
+            let turn = self.underway.is_none().then_some((on_timer(self.turn), TURN));
+            let old = self.too_old.map(|at| (on_timer(at), OLD));
             let Some((at, what)) = [ends, turn, old].into_iter().flatten().min() else { return };
             if at > to {
                 return;
@@ -259,6 +259,11 @@ fn bad(status: &Status) -> u8 {
 
 fn worse(one: Status, other: Status) -> Status {
     if bad(&other) > bad(&one) { other } else { one }
+}
+
+/// Tokio's timers go by whole milliseconds, and are never early.
+fn on_timer(at: Duration) -> Duration {
+    millis(at.as_nanos().div_ceil(1_000_000) as u64)
 }
 
 /// Turns that are a second or more away come on a tick of 10 ms, and so early.
