@@ -269,9 +269,9 @@ fn passes_on(peer: &Peer) {
     assert_eq!(totals.success + totals.failure + totals.ignored, 1, "{totals:?}");
     // gRPC says all in the headers of the response, or with status 200 at the end of its body.
     let announced = peer.announces && peer.frames.is_empty();
-    // A server answers what is no gRPC as well, and that is none of its breaker's business.
-    let kind = peer.headers.get("content-type").map_or(&b""[..], |kind| kind.as_bytes());
-    let is_grpc = !peer.server || kind.starts_with(b"application/grpc");
+    // What says of itself that it is no gRPC fails on a client's side, and is none of a server's breaker's business.
+    let kind = peer.headers.get("content-type").map(|kind| kind.as_bytes());
+    let is_grpc = kind.map_or(!peer.server, |kind| kind.starts_with(b"application/grpc"));
     if peer.status == StatusCode::OK && !announced && is_grpc {
         let verdict = match (totals.success, totals.failure) {
             (1, _) => Verdict::Success,

@@ -196,7 +196,7 @@ fn shown_again(loaded: &Loaded) -> TestCaseResult {
 fn valid_settings_are_the_same_from_the_builder_a_file_and_variables_and_as_they_are_shown() {
     // One name that starts from defaults of its own, and one that does not.
     let name = select(vec!["redis", "my-db"]);
-    Cases::or(300).check(&(name, breaker()), |(name, (settings, keys))| {
+    Cases::or(100).check(&(name, breaker()), |(name, (settings, keys))| {
         prop_assert!(settings.validate().is_ok(), "{:?}", settings.validate());
         let paths: Vec<(String, &Value)> =
             keys.iter().map(|(key, value)| (format!("circuit_breakers.{name}.{key}"), value)).collect();
@@ -265,7 +265,7 @@ fn layer() -> impl Strategy<Value = Layer> {
 #[test]
 fn the_highest_layer_that_says_a_key_decides_it() {
     let keys = keys();
-    Cases::or(300).check(&[layer(), layer(), layer()], |layers| {
+    Cases::or(100).check(&[layer(), layer(), layer()], |layers| {
         let says = |layer: &Layer| {
             let said = layer.iter().map(|(key, value)| (keys[*key].0, keys[*key].1[*value].clone()));
             said.collect::<Vec<(&str, Value)>>()

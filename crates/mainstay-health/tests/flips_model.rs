@@ -182,8 +182,10 @@ impl Model {
         for end in 2..=self.results.len() {
             let results: Vec<Status> = self.results[..end].iter().map(|result| result.0).collect();
             let last = |n: usize| (n <= end).then(|| results[end - n..].iter().copied());
-            let at_least = last(self.settings.failures).map_or(Status::Healthy, |run| run.min_by_key(bad).unwrap());
-            let at_most = last(self.settings.successes).map_or(Status::Unhealthy, |run| run.max_by_key(bad).unwrap());
+            let at_least =
+                last(self.settings.failures).map_or(Status::Healthy, |run| run.min_by_key(bad).unwrap());
+            let at_most =
+                last(self.settings.successes).map_or(Status::Unhealthy, |run| run.max_by_key(bad).unwrap());
             status = worse(status, at_least);
             status = if bad(&at_most) < bad(&status) { at_most } else { status };
             let (result, after_gap) = self.results[end - 1];
@@ -392,7 +394,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Run::Hangs),
         2 => (0_u64..300).prop_map(|steps| Run::Takes(millis(10 * steps))),
     ];
-    let statuses = vec![Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Unhealthy, Status::Unknown];
+    let statuses =
+        vec![Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Unhealthy, Status::Unknown];
     let time = prop_oneof![
         4 => (0_u64..3_000).prop_map(millis),
         3 => (0_u64..30_000).prop_map(millis),
