@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(again, settings, "through {written}");
 
     let (clock, time) = Clock::manual();
-    let breaker = Breaker::builder("fuzzed").settings(settings.clone()).clock(clock).build().expect("it builds");
+    let breaker =
+        Breaker::builder("fuzzed").settings(settings.clone()).clock(clock).build().expect("it builds");
     for round in 0..40u64 {
         if let Ok(permit) = breaker.try_acquire() {
             match round % 4 {

@@ -1,9 +1,8 @@
 //! The breaker against a sequential model of its semantics: the same operations must give the same admissions,
 //! states, causes and counts.
 //!
-//! The sequences are drawn from a fixed seed, so that a build that passed passes again. Two environment variables
-//! make a long run of other sequences: `MAINSTAY_MODEL_CASES` (how many, over all families; default 10,000) and
-//! `MAINSTAY_MODEL_SEED` (a number):
+//! The sequences are drawn from a fixed seed, so that a build that passed passes again. `MAINSTAY_MODEL_CASES` (how
+//! many, over all families; default 10,000) and `MAINSTAY_MODEL_SEED` (a number) make a long run of other sequences:
 //!
 //! ```text
 //! MAINSTAY_MODEL_CASES=1000000 MAINSTAY_MODEL_SEED=$RANDOM cargo test --release -p mainstay-breaker --test against_the_model
@@ -13,11 +12,10 @@
 
 mod model;
 
-use std::env;
-
+use mainstay_testkit::models::Cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use proptest::test_runner::TestError;
 
 use model::compare::Agreed;
 use model::drive::{run, run_keyed};
@@ -48,7 +46,7 @@ const ALWAYS: &[&str] = &[
     "blind",
 ];
 
-const ENOUGH: u32 = 1_000;
+const ENOUGH: u64 = 1_000;
 
 #[test]
 fn a_consecutive_rule() {
@@ -130,41 +128,19 @@ fn agree(number: u8, family: Family, expected: &[&str]) {
 }
 
 fn agree_on(run: fn(&Sequence, &Visits) -> Agreed, number: u8, family: Family, expected: &[&str]) {
-    let cases = variable("MAINSTAY_MODEL_CASES").unwrap_or(CASES).div_ceil(FAMILIES);
-    let cases = u32::try_from(cases).unwrap_or(u32::MAX);
-    let seed = variable("MAINSTAY_MODEL_SEED").unwrap_or(0);
-    // Not ChaCha: proptest seeds a generator for every branch it does not take, and without optimization that
-    // takes far longer than what is tested.
-    let mut bytes = [number; 16];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        source_file: Some(file!()),
-        ..Config::default()
-    };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::XorShift, &bytes));
+    let shared = Cases::or(CASES).share(FAMILIES, number);
+    let cases = shared.cases;
     let visits = Visits::default();
-    match runner.run(&sequence(family), |sequence| run(&sequence, &visits)) {
+    match shared.run(&sequence(family), |sequence| run(&sequence, &visits)) {
         Ok(()) => {}
         Err(TestError::Fail(reason, sequence)) => panic!(
-            "breaker and model disagree\n{reason}\nsmallest sequence found, {sequence}\
-             again with MAINSTAY_MODEL_SEED={seed} MAINSTAY_MODEL_CASES={}",
-            u64::from(cases) * FAMILIES
+            "breaker and model disagree\n{reason}\nsmallest sequence found, {sequence}\n{}",
+            shared.again()
         ),
-        Err(TestError::Abort(reason)) => panic!("aborted with MAINSTAY_MODEL_SEED={seed}: {reason}"),
+        Err(TestError::Abort(reason)) => panic!("aborted: {reason}\n{}", shared.again()),
     }
     for what in ALWAYS.iter().chain(expected).filter(|_| cases >= ENOUGH) {
         let visited = visits.of(what);
-        assert!(
-            visited >= u64::from(cases / 50),
-            "only {visited} times in {cases} sequences: {what}\n{visits:#?}"
-        );
+        assert!(visited >= cases / 50, "only {visited} times in {cases} sequences: {what}\n{visits:#?}");
     }
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let value = env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
 }

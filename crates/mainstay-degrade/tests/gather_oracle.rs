@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_degrade::{Clock, End, Gather, Gathered, Level, Outcome, Part, PartialPolicy};
+use mainstay_testkit::models::Cases;
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
@@ -278,21 +279,23 @@ fn paused() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn it_decides_at_the_first_moment_at_which_all_outcomes_agree(case in case(), spawned in any::<bool>()) {
+#[test]
+fn it_decides_at_the_first_moment_at_which_all_outcomes_agree() {
+    Cases::or(1_000).check(&(case(), any::<bool>()), |(case, spawned)| {
         let expected = case.oracle(|succeeded, pending| case.by_each_outcome(succeeded, pending));
         prop_assert_eq!(expected, case.oracle(|succeeded, pending| case.by_extremes(succeeded, pending)));
         let gathered = paused().block_on(case.check(spawned, expected));
         prop_assert_eq!(Some(gathered.decision.required), case.fewest());
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn who_drops_it_at_any_moment_cancels_all_parts(case in case(), spawned in any::<bool>(), after in 0_u32..20) {
+#[test]
+fn who_drops_it_at_any_moment_cancels_all_parts() {
+    Cases::or(1_000).check(&(case(), any::<bool>(), 0_u32..20), |(case, spawned, after)| {
         paused().block_on(case.cut_off(spawned, after));
-    }
+        Ok(())
+    });
 }
 
 /// Numbers that look random and are always the same.

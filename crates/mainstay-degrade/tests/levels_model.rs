@@ -1,4 +1,5 @@
-//! Levels and causes against a model that is plain and slow: a list of when each threshold was reached.
+//! Levels and causes against a model that is plain and slow: a list of when each threshold was reached. `MAINSTAY_MODEL_CASES` and
+//! `MAINSTAY_MODEL_SEED` make a long run.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,7 @@ use mainstay_breaker::{Breaker, OpenFor};
 use mainstay_core::Verdict;
 use mainstay_degrade::{Clock, DegradationManager, Level, Signal, What};
 use mainstay_health::{Check, HealthManager, Pushed, Status};
+use mainstay_testkit::models::Cases;
 use proptest::prelude::*;
 
 fn secs(secs: u64) -> Duration {
@@ -305,26 +307,19 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("MAINSTAY_LEVEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(192),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    /// Levels and causes, word by word: the level is the worst of any instant of the time that it is held for, no longer and no
-    /// shorter; each cause is told with since when, and since when it is over.
-    #[test]
-    fn levels_and_causes_follow_the_model(
-        happens in prop::collection::vec(happens(), 1..60),
-        holds in prop::sample::select(vec![[30, 30, 30], [60, 20, 5], [1, 1, 1]]),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
+/// Levels and causes, word by word: the level is the worst of any instant of the time that it is held for, no longer and no
+/// shorter; each cause is told with since when, and since when it is over.
+#[test]
+fn levels_and_causes_follow_the_model() {
+    let holds = prop::sample::select(vec![[30, 30, 30], [60, 20, 5], [1, 1, 1]]);
+    Cases::or(192).check(&(prop::collection::vec(happens(), 1..60), holds), |(happens, holds)| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().start_paused(true).build().unwrap().block_on(async {
             let mut world = World::new(holds.map(secs)).await;
             for happens in happens {
                 world.happen(happens).await;
             }
         });
-    }
+        Ok(())
+    });
 }

@@ -25,6 +25,7 @@
 //!   `mainstay-testkit-server`, which is built when it is missing.
 //! - [`FaultProxy`] refuses, swallows, delays, limits, cuts or resets connections to any of them.
 //! - [`ServiceProbe`] records what a tower layer does to the service below it.
+//! - `models` (with the feature of that name) says how long tests against a model run, and from which seed.
 //!
 //! Each server is a process of its own, with a temporary directory of its own (where `TMPDIR` says, or else in
 //! `/dev/shm` while 2 GiB are free there, or else in `/tmp`), on a port of 127.0.0.1 that is kept for it until it is
@@ -45,7 +46,7 @@
 //! # Features
 //!
 //! One for each server, all of them on by default: `redis`, `postgres`, `grpc`, `http`. `server`, also on by default,
-//! builds the binary along with this crate. The proxy and the probe are always there.
+//! builds the binary along with this crate. `models` is off by default. The proxy and the probe are always there.
 
 #![forbid(unsafe_code)]
 // What runs servers is the same for all; with some of them left out some of it is not used.
@@ -64,6 +65,8 @@ pub mod grpc;
 mod guardian;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "models")]
+pub mod models;
 mod package;
 mod place;
 mod port;

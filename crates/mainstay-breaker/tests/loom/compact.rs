@@ -30,6 +30,16 @@ fn a_success_ends_one_run_of_failures_and_only_one() {
 }
 
 #[test]
+fn a_success_of_an_epoch_that_ends_is_in_no_window_of_the_next() {
+    Model::new(|settings| settings.trip(Trip::failure_rate(1.0).over(Window::calls(10)).min_calls(10)))
+        .compact()
+        .before(&[Do::Acquire, Do::Acquire, Do::Succeed])
+        .threads(&[&[Do::Reset], &[Do::Succeed]])
+        .always(|outcome| assert_eq!((outcome.end.rules[0].calls, outcome.end.totals.success), (0, 2)))
+        .check(1);
+}
+
+#[test]
 fn no_verdict_is_lost() {
     Model::new(|settings| {
         settings.trip(Trip::failure_rate(1.0).over(Window::time(Duration::from_secs(12))).min_calls(10))

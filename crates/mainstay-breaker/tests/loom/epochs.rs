@@ -36,6 +36,16 @@ fn a_call_racing_with_the_tripping_failure_is_made_before_it_or_is_late_or_rejec
 }
 
 #[test]
+fn a_call_that_meets_the_trip_and_fails_too_opens_nothing_more() {
+    Model::new(one_failure)
+        .before(&[Do::Acquire])
+        .threads(&[&[Do::Fail], &[Do::Acquire, Do::Fail]])
+        .preemptions(3)
+        .always(|outcome| assert_eq!(outcome.end.epoch, 1))
+        .check(2);
+}
+
+#[test]
 fn a_success_ends_one_run_of_failures_and_only_one() {
     // In an epoch in which no row has counted yet, so that the success needs the lock too.
     Model::new(two_in_a_row)

@@ -74,6 +74,26 @@ fn a_call_that_is_rejected_while_the_control_changes_is_rejected_by_one_of_the_t
 }
 
 #[test]
+fn forcing_survives_new_settings_that_it_races_with() {
+    Model::new(two_in_a_row)
+        .threads(&[
+            &[Do::Control(Control::ForcedClosed)],
+            &[Do::Reconfigure(|settings| settings.ramp(Duration::from_secs(5)))],
+        ])
+        .always(|outcome| assert_eq!(outcome.end.control, Control::ForcedClosed))
+        .check(1);
+}
+
+#[test]
+fn a_rejection_by_force_tells_the_cause_of_the_trip_that_came_before_it() {
+    // The force is written over the word that the trip has published.
+    Model::new(two_in_a_row)
+        .threads(&[&[Do::Trip, Do::Control(Control::ForcedOpen)], &[Do::Acquire]])
+        .preemptions(3)
+        .check(3);
+}
+
+#[test]
 fn a_call_that_is_only_observed_decides_nothing_after_the_release() {
     Model::new(two_in_a_row)
         .before(&[Do::Control(Control::ObserveOnly), Do::Trip])

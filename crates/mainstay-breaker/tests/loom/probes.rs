@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{Control, HalfOpen, Settings, State, Verdict};
+use mainstay_breaker::{Control, HalfOpen, Settings, State, Trip, Verdict};
 
 use crate::explore::{Do, Model, Outcome, Saw};
 
@@ -25,6 +25,13 @@ fn two_slots_one_success(settings: Settings) -> Settings {
 
 fn ramp(settings: Settings) -> Settings {
     half_open(settings, 1, 1).ramp(Duration::from_secs(10))
+}
+
+/// Opens at the second failure of a stay.
+fn patient(settings: Settings, max_in_flight: u32) -> Settings {
+    let mut settings = half_open(settings, max_in_flight, 1);
+    settings.half_open.reopen_after = 2;
+    settings
 }
 
 fn admitted(outcome: &Outcome) -> usize {
@@ -162,6 +169,26 @@ fn a_probe_of_a_stay_that_was_ended_by_hand_is_late() {
 }
 
 #[test]
+fn a_probe_that_expires_frees_its_slot_and_its_answer_comes_before_that_or_counts_for_nothing() {
+    Model::new(|settings| patient(settings, 1))
+        .before(ONE_PROBE)
+        .threads(&[&[Do::Pass(10), Do::Poll], &[Do::Succeed]])
+        .preemptions(3)
+        .always(|outcome| assert!(outcome.end.half_open.as_ref().is_none_or(|stay| stay.in_flight == 0)))
+        .check(2);
+}
+
+#[test]
+fn a_probe_that_fails_while_another_expires_counts_beside_it_and_the_second_failure_opens() {
+    Model::new(|settings| patient(settings, 2))
+        .before(&[Do::Trip, Do::Pass(10), Do::Acquire, Do::Pass(1), Do::Acquire, Do::Pass(8)])
+        .threads(&[&[Do::Pass(1), Do::Poll, Do::Fail], &[Do::Fail]])
+        .preemptions(3)
+        .always(|outcome| assert_eq!((outcome.end.state, outcome.end.epoch), (State::Open, 3)))
+        .check(2);
+}
+
+#[test]
 fn a_ramp_admits_the_same_share_however_its_calls_fall_together() {
     Model::new(ramp)
         .before(&[Do::Trip, Do::Pass(10), Do::Acquire, Do::Succeed, Do::Pass(5)])
@@ -171,10 +198,28 @@ fn a_ramp_admits_the_same_share_however_its_calls_fall_together() {
 }
 
 #[test]
+fn a_ramp_admits_the_same_share_of_three_calls_too() {
+    Model::new(ramp)
+        .before(&[Do::Trip, Do::Pass(10), Do::Acquire, Do::Succeed, Do::Pass(5), Do::Acquire])
+        .threads(&[&[Do::Acquire], &[Do::Acquire], &[Do::Acquire]])
+        .preemptions(3)
+        .always(|outcome| assert_eq!(admitted(outcome), 3, "the probe and two of four"))
+        .check(3);
+}
+
+#[test]
+fn a_failure_at_the_end_of_a_ramp_opens_before_it_or_is_late() {
+    Model::new(|settings| ramp(settings).trip(Trip::consecutive_failures(1)))
+        .before(&[Do::Trip, Do::Pass(10), Do::Acquire, Do::Succeed, Do::Pass(5), Do::Acquire, Do::Acquire])
+        .threads(&[&[Do::Pass(5), Do::Poll], &[Do::Fail]])
+        .check(2);
+}
+
+#[test]
 fn a_call_at_the_end_of_a_ramp_goes_through() {
     Model::new(ramp)
         .before(&[Do::Trip, Do::Pass(10), Do::Acquire, Do::Succeed, Do::Pass(10)])
         .threads(&[&[Do::Acquire, Do::Succeed], &[Do::Acquire, Do::Succeed]])
-        .always(|outcome| assert_eq!(admitted(outcome), 3))
+        .always(|outcome| assert_eq!((admitted(outcome), outcome.end.state), (3, State::Closed)))
         .check(1);
 }

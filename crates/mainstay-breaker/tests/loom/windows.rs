@@ -89,6 +89,16 @@ fn what_is_older_than_the_window_goes_and_nothing_else() {
 }
 
 #[test]
+fn a_success_after_the_end_of_a_slice_is_in_the_next_one() {
+    // Else it would be gone with the slice that ended.
+    Model::new(time)
+        .before(&[Do::Acquire, Do::Succeed, Do::Acquire, Do::Pass(1)])
+        .threads(&[&[Do::Succeed], &[Do::Acquire, Do::Succeed, Do::Pass(11)]])
+        .always(|outcome| holds(outcome, 2))
+        .check(1);
+}
+
+#[test]
 fn no_count_is_lost_when_more_threads_than_rows_roll_a_slice() {
     Model::new(time)
         .before(&[Do::Acquire, Do::Succeed, Do::Pass(1)])
