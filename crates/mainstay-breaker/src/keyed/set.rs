@@ -27,10 +27,10 @@ use std::any::Any;
 use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use mainstay_core::sync::{AtomicU64, AtomicUsize, Ordering, fence};
+use mainstay_core::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, fence};
 use mainstay_core::{Clock, ConfigError, Kind, Name, Registered, StateSource};
 use papaya::{HashMap, HashMapRef, LocalGuard};
 

@@ -19,6 +19,7 @@ mod explore;
 
 mod compact;
 mod epochs;
+mod keyed;
 mod operator;
 mod probes;
 mod readers;
