@@ -38,7 +38,8 @@ impl Eq for Key {}
 /// A set with a breaker for key 1 that nobody holds; and keys 1 and 2.
 fn set(max_keys: usize) -> (Keyed<Key>, [Key; 2]) {
     let (clock, _) = Clock::manual();
-    let keyed = Keyed::builder("loom").max_keys(max_keys).on_full(OnFull::Reject).clock(clock).build().unwrap();
+    let keyed =
+        Keyed::builder("loom").max_keys(max_keys).on_full(OnFull::Reject).clock(clock).build().unwrap();
     let trace = Arc::new(AtomicUsize::new(0));
     let keys = [1, 2].map(|key| Key(key, trace.clone()));
     drop(keyed.breaker(&keys[0]).unwrap());
@@ -112,7 +113,10 @@ fn a_new_key_takes_the_place_of_one_that_is_looked_up_or_finds_none() {
         let other = other.join().unwrap();
         assert!(one.is_some() != other.is_some(), "there is one place, and it is given to one of the two");
         assert_eq!(keyed.len(), 1);
-        assert_eq!((keyed.peek(&new).is_some(), keyed.peek(&old).is_some()), (one.is_some(), other.is_some()));
+        assert_eq!(
+            (keyed.peek(&new).is_some(), keyed.peek(&old).is_some()),
+            (one.is_some(), other.is_some())
+        );
     });
 }
 
