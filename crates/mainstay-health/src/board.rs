@@ -198,7 +198,7 @@ impl Board {
     /// Takes the result of a run, unless it is void by now.
     pub(crate) fn record(&self, slot: &Arc<Slot>, run: u64, report: RunReport) {
         self.change(|state, now| {
-            if state.entry_of(slot).is_none_or(|entry| entry.run != Some(run)) {
+            if !state.awaits(slot, run) {
                 return;
             }
             let report = RunReport { at: now, at_wall: self.clock.wall(now), ..report };
@@ -214,7 +214,7 @@ impl Board {
     /// Whether a run still counts.
     pub(crate) fn awaits(&self, slot: &Arc<Slot>, run: u64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.phase.runs() && state.entry_of(slot).is_some_and(|entry| entry.run == Some(run))
+        state.phase.runs() && state.awaits(slot, run)
     }
 
     /// Remembers since when a check's thread hangs, or that it no longer does.

@@ -61,7 +61,7 @@ async fn asked(board: &Arc<Board>, slot: &Arc<Slot>, generation: u64) {
     }
 }
 
-/// Ends when a run does not count any more: the check was switched off, removed or stopped.
+/// Ends when a run does not count any more: the check was switched off, removed or stopped, or another blocks it.
 async fn voided(board: &Board, slot: &Arc<Slot>, id: u64) {
     while board.awaits(slot, id) {
         slot.nudged().await;

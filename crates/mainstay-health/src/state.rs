@@ -250,6 +250,21 @@ impl State {
         self.dirty = true;
     }
 
+    /// Whether a run still counts: not once its check was switched off, removed or asked anew, nor while another blocks it.
+    pub(crate) fn awaits(&mut self, slot: &Arc<Slot>, run: u64) -> bool {
+        self.entry_of(slot).is_some_and(|entry| entry.run == Some(run))
+            && self.blocker(slot.place()).is_none()
+    }
+
+    /// The check below which this one is unhealthy, or who blocks that one.
+    fn blocker(&self, place: usize) -> Option<Name> {
+        let entry = self.entries.get(place)?.as_ref()?;
+        entry.settings.depends_on.iter().find_map(|parent| {
+            let parent = self.entries.get(*self.by_name.get(parent)?)?.as_ref()?;
+            if parent.settings.enabled { parent.history.blocks(parent.slot.name) } else { None }
+        })
+    }
+
     pub(crate) fn plan(&mut self, place: usize, now: Duration, rung: bool, clock: &Clock) -> Plan {
         if !self.phase.runs() {
             return Plan::End;
@@ -262,12 +277,7 @@ impl State {
             }
             return Plan::Wait(Duration::MAX);
         }
-        let parents = entry.settings.depends_on.clone();
-        let blocker = parents.iter().find_map(|parent| {
-            let place = self.by_name.get(parent)?;
-            let parent = self.entries.get(*place)?.as_ref()?;
-            if parent.settings.enabled { parent.history.blocks(parent.slot.name) } else { None }
-        });
+        let blocker = self.blocker(place);
         let Some(entry) = self.entry(place) else { return Plan::End };
         if let Some(blocker) = blocker {
             entry.run = None;

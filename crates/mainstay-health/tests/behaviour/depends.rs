@@ -47,6 +47,32 @@ async fn a_check_below_an_unhealthy_one_is_blocked_at_once_is_not_run_and_names_
     assert_eq!(health.report().summary().healthy, 3);
 }
 
+/// Found by the model of flips.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_under_way_when_its_check_is_blocked_is_dropped_and_counts_for_nothing() {
+    let (network, script) = (Pushed::new(), Script::new(Run::Takes(secs(1))));
+    let health = manager()
+        .check(Check::shared("network", &network).interval(secs(3_600)))
+        .check(Check::shared("below", script.probe()).depends_on("network"))
+        .build()
+        .unwrap();
+    health.start().unwrap();
+    settle().await;
+    assert_eq!((script.runs(), script.ended()), (1, 0), "it is under way");
+
+    network.set(Status::Unhealthy);
+    settle().await;
+    assert_eq!(script.ended(), 1, "it is dropped");
+    let check = || health.report().check("below").unwrap().clone();
+    assert_eq!((check().status, check().reason), (Status::Unhealthy, Reason::Blocked), "at once");
+    pass(secs(2)).await;
+    assert_eq!(
+        (check().reason, check().runs, check().streak),
+        (Reason::Blocked, 0, 0),
+        "no answer of it counts"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_blocked_check_that_gates_readiness_fails_it_by_its_own_row() {
     let network = Pushed::new();
