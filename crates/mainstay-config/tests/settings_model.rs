@@ -65,9 +65,9 @@ const YEAR: u64 = 365 * DAY;
 fn said(time: Duration) -> Value {
     let millis = time.as_millis() as u64;
     match millis {
-        _ if millis % DAY == 0 => json!(format!("{}days", millis / DAY)),
-        _ if millis % 60_000 == 0 => json!(format!("{}m", millis / 60_000)),
-        _ if millis % 1_000 == 0 => json!(format!("{}s", millis / 1_000)),
+        _ if millis.is_multiple_of(DAY) => json!(format!("{}days", millis / DAY)),
+        _ if millis.is_multiple_of(60_000) => json!(format!("{}m", millis / 60_000)),
+        _ if millis.is_multiple_of(1_000) => json!(format!("{}s", millis / 1_000)),
         _ => json!(format!("{millis}ms")),
     }
 }
@@ -116,7 +116,7 @@ fn consecutive() -> impl Strategy<Value = (Trip, Value)> {
 }
 
 fn valid(rule: Trip, said: Value) -> Option<(Trip, Value)> {
-    Settings::new().trip(rule.clone()).validate().is_ok().then_some((rule, said))
+    Settings::new().trip(rule).validate().is_ok().then_some((rule, said))
 }
 
 fn rules() -> impl Strategy<Value = Vec<(Trip, Value)>> {
@@ -289,7 +289,7 @@ fn the_highest_layer_that_says_a_key_decides_it() {
         let at_once = load(&[known, ("file", text(&says(&merged)).to_string())], &[]);
         prop_assert_eq!(loaded.to_json(), at_once.to_json());
         prop_assert_eq!(loaded.fingerprint(), at_once.fingerprint(), "{:?}", loaded.diff(&at_once));
-        for (key, _) in &merged {
+        for key in merged.keys() {
             let Some(origin) = loaded.origin(keys[*key].0) else { continue };
             let expected = match () {
                 () if layers[2].contains_key(key) => variable(keys[*key].0, &Value::Null).0,
