@@ -1,4 +1,4 @@
-//! What has to hold, and what did not. Look at [`Mishaps::verdicts`].
+//! What has to hold, and what did not. Look at [`verdicts`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
