@@ -124,9 +124,9 @@ impl Clock {
         }
     }
 
-    /// A future that ends when this clock reaches `at`. It needs no runtime: a manual clock wakes its sleepers when it is
-    /// advanced; the others use tokio's timer where one runs (feature `tokio`), else a timer thread, which costs each sleep
-    /// about ten times as much.
+    /// A future that ends when this clock reaches `at`. It needs no runtime: the monotonic clock has a timer
+    /// thread of its own; a manual clock wakes its sleepers when it is advanced; tokio's clock uses tokio's timer
+    /// where one runs, else the timer thread.
     pub fn sleep_until(&self, at: Duration) -> Sleep {
         Sleep::new(self.clone(), at)
     }

@@ -220,35 +220,6 @@ mod under_tokio {
         assert!(!is_over(&mut pin!(Clock::tokio().sleep_until(Duration::MAX))));
     }
 
-    #[tokio::test]
-    async fn a_monotonic_sleep_is_never_early_under_tokio() {
-        let clock = Clock::monotonic();
-        let until = clock.now() + Duration::from_millis(2);
-        clock.sleep_until(until).await;
-        assert!(clock.now() >= until);
-    }
-
-    #[test]
-    fn a_sleep_whose_runtime_has_ended_goes_on_elsewhere() {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let clock = Clock::monotonic();
-        let until = clock.now() + Duration::from_millis(5);
-        let mut sleep = Box::pin(clock.sleep_until(until));
-        let (first, second) = (runtime(), runtime());
-        first.block_on(async { assert!(!is_over(&mut sleep.as_mut())) });
-        drop(first);
-        second.block_on(sleep);
-        assert!(clock.now() >= until);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_monotonic_sleep_takes_its_real_time_while_tokios_is_paused() {
-        let clock = Clock::monotonic();
-        let until = clock.now() + Duration::from_millis(5);
-        clock.sleep_until(until).await;
-        assert!(clock.now() >= until);
-    }
-
     #[test]
     fn outside_a_runtime_it_tells_real_time() {
         let clock = Clock::tokio();
