@@ -1,6 +1,5 @@
 //! PostgreSQL. It need not be up when the orchestrator starts: the tables are made as soon as it is, and until then it cannot be asked.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use mainstay::breaker::{Breaker, State};
@@ -137,17 +136,19 @@ impl Sink<Record> for Postgres {
 impl Write<Record> for Upserts {
     async fn write(&self, tx: &mut GuardedTx<'static>, items: &[&Item<Record>]) -> Result<(), WriteError> {
         let mut tasks = Vec::new();
+        let mut audits = Vec::new();
         for item in items {
             if let Record::Task(task) = item.value() {
                 tasks.push(task.as_ref());
             }
+            let id = Uuid::from_u128(item.id().as_u128());
+            audits.extend(item.value().audit().map(|audit| (id, audit)));
         }
-        let mut changed = HashSet::new();
         if !tasks.is_empty() {
             let json = tasks.iter().map(|task| row::to_json(task)).collect::<Result<Vec<_>, _>>();
             let json = json.map_err(|error| WriteError::Poison(error.to_string()))?;
             let (records, events): (Vec<_>, Vec<_>) = json.into_iter().unzip();
-            let written: Vec<(Uuid,)> = sqlx::query_as(
+            sqlx::query(
                 "INSERT INTO tasks (id, user_id, status, owner, version, created_ms, updated_ms, record, events)
                  SELECT id, user_id, status, owner, version, created_ms, updated_ms, record::json, events::json
                  FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::text[], $9::text[])
@@ -155,8 +156,7 @@ impl Write<Record> for Upserts {
                  ON CONFLICT (id) DO UPDATE SET
                      status = excluded.status, owner = excluded.owner, version = excluded.version,
                      updated_ms = excluded.updated_ms, record = excluded.record, events = excluded.events
-                 WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')
-                 RETURNING id",
+                 WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')",
             )
             .bind(tasks.iter().map(|task| task.id).collect::<Vec<_>>())
             .bind(tasks.iter().map(|task| task.user.clone()).collect::<Vec<_>>())
@@ -167,18 +167,9 @@ impl Write<Record> for Upserts {
             .bind(tasks.iter().map(|task| task.updated_ms).collect::<Vec<_>>())
             .bind(records)
             .bind(events)
-            .fetch_all(&mut *tx)
+            .execute(&mut *tx)
             .await?;
-            changed.extend(written.into_iter().map(|(id,)| id));
         }
-        // Of a task that was handed to two orchestrators one end counts: the log tells of no other.
-        let counts = |item: &&&Item<Record>| match item.value() {
-            Record::Task(task) => changed.contains(&task.id),
-            Record::Audit(_) => true,
-        };
-        let audit =
-            |item: &&Item<Record>| Some((Uuid::from_u128(item.id().as_u128()), item.value().audit()?));
-        let audits: Vec<_> = items.iter().filter(counts).filter_map(audit).collect();
         if !audits.is_empty() {
             sqlx::query(
                 "INSERT INTO audit_log (id, at_ms, task_id, user_id, what)

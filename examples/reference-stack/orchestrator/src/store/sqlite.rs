@@ -130,7 +130,6 @@ impl Sink<Record> for Sqlite {
 }
 
 fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
-    let mut counts = true;
     if let Record::Task(task) = item.value() {
         let (record, events) =
             row::to_json(task).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
@@ -142,7 +141,7 @@ fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
                      updated_ms = excluded.updated_ms, record = excluded.record, events = excluded.events
                  WHERE tasks.version < excluded.version AND tasks.status IN ('queued', 'running')",
         )?;
-        let changed = upsert.execute(params![
+        upsert.execute(params![
             task.id.as_bytes(),
             task.user,
             task.status.as_str(),
@@ -153,10 +152,8 @@ fn write(tx: &Connection, item: &Item<Record>) -> Result<(), Error> {
             record,
             events
         ])?;
-        counts = changed > 0;
     }
-    // Of a task that was handed to two orchestrators one end counts: the log tells of no other.
-    if let Some(audit) = item.value().audit().filter(|_| counts) {
+    if let Some(audit) = item.value().audit() {
         let mut insert = tx.prepare_cached(
             "INSERT INTO audit_log (id, at_ms, task_id, user_id, what) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (id) DO NOTHING",

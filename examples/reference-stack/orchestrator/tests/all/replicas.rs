@@ -45,31 +45,6 @@ async fn what_one_has_ended_any_other_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_two_have_run_because_nobody_could_know_ends_once_in_the_audit_log() {
-    let mut stack = Stack::real().await;
-    let (one, one_client) = stack.start_ready().await;
-    let other_data = stack.data.path().join("other");
-    stack.set("ORCHESTRATOR_ID", "orchestrator-2");
-    stack.set("DATA_DIR", other_data.to_str().unwrap());
-    let (other, other_client) = stack.start_ready().await;
-
-    stack.postgres.as_mut().unwrap().kill().unwrap();
-    let request = submit("the tides");
-    assert!(succeeded(&run(&one_client, request.clone()).await));
-    assert!(succeeded(&run(&other_client, request).await));
-    stack.postgres.as_mut().unwrap().restart().unwrap();
-    let told = async || {
-        let told = "SELECT what, count(*) FROM audit_log GROUP BY what ORDER BY what";
-        stack.rows::<(String, i64)>(told).await
-    };
-    until("one has delivered", || async { told().await.len() == 2 }).await;
-    // Each delivers what it has before it ends.
-    one.stop().await;
-    other.stop().await;
-    assert_eq!(told().await, [("submitted".to_owned(), 1), ("succeeded".to_owned(), 1)]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_the_database_has_under_its_name_goes_on_though_the_disk_is_lost() {
     let stack = Stack::real().await;
     let mut process = Process::start(&stack).await;
