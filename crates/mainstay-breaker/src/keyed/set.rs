@@ -42,7 +42,7 @@ use crate::{Breaker, Control, RejectReason, Rejected, Settings};
 
 pub(super) struct Set<K> {
     pub(super) identity: Arc<Identity>,
-    map: HashMap<K, Slot>,
+    map: HashMap<K, Slot, Hashing>,
     /// How many keys the map holds, written under the set's lock. The map's own count is a sum over counters that other
     /// threads change meanwhile: exact under the lock only, and beside it sometimes more than there ever were.
     held: AtomicUsize,
@@ -99,7 +99,14 @@ const REST: u64 = 10_000;
 /// For how many keys at once `evict_idle` holds the lock.
 const BATCH: usize = 256;
 
-type Pinned<'a, K> = HashMapRef<'a, K, Slot, std::hash::RandomState, LocalGuard<'a>>;
+/// Keys are hashed so that nobody who chooses them can choose where they fall; under loom always alike, because a model
+/// must do the same things each time that it is run.
+#[cfg(not(loom))]
+type Hashing = std::hash::RandomState;
+#[cfg(loom)]
+type Hashing = std::hash::BuildHasherDefault<DefaultHasher>;
+
+type Pinned<'a, K> = HashMapRef<'a, K, Slot, Hashing, LocalGuard<'a>>;
 
 // === impl Set ===
 
@@ -354,7 +361,7 @@ impl<K> Set<K> {
     ) -> Self {
         Self {
             identity: Identity::new(name, clock),
-            map: HashMap::new(),
+            map: HashMap::with_hasher(Hashing::default()),
             held: AtomicUsize::new(0),
             ring: Mutex::new(Ring { keys: VecDeque::new(), tired_until: 0 }),
             plan: Mutex::new(plan),
