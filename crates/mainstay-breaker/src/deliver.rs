@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{Builder, Thread};
 
+#[cfg(feature = "tracing")]
+use mainstay_core::panics::contain;
+
 use crate::machine::Machine;
 pub(crate) use crate::subscribe::Queue;
 use crate::{Control, Transition, Transitions};
@@ -78,7 +81,7 @@ impl Machine {
             }
         }
         #[cfg(feature = "tracing")]
-        self.log(&outbox.transitions, outbox.control, outbox.blind);
+        contain(|| self.log(&outbox.transitions, outbox.control, outbox.blind));
         #[cfg(not(feature = "tracing"))]
         let _ = outbox.blind;
     }

@@ -22,8 +22,8 @@ pin_project! {
 
 impl<F, C, R> ResponseFuture<F, C, R> {
     #[inline(always)]
-    pub(crate) fn refused(rejected: Rejected, conclude: C, refuse: R) -> Self {
-        Self { attempt: Attempt::ended(conclude), rejected: Some(rejected), refuse }
+    pub(crate) fn refused(rejected: Option<Rejected>, conclude: C, refuse: R) -> Self {
+        Self { attempt: Attempt::ended(conclude), rejected, refuse }
     }
 
     #[inline(always)]

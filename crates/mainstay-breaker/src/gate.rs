@@ -220,11 +220,11 @@ pub(crate) fn poll_admissible(
         None => true,
     };
     if look {
-        if machine.would_admit().is_err() {
+        if !machine.would_admit() {
             *place = Some(gate.enter(breaker, cx.waker()));
         }
         // Also after the place was taken: it may have opened just before.
-        if machine.would_admit().is_ok() {
+        if machine.would_admit() {
             *place = None;
             return Poll::Ready(());
         }

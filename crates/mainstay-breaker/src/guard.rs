@@ -15,20 +15,16 @@ use crate::{Breaker, Keyed, RejectReason, Rejected};
 pub trait Guard<Req>: private::Guard<Req> {}
 
 pub(crate) mod private {
-    use super::{Breaker, Held, Rejected, Tether, Ticket};
+    use super::{Breaker, Held, Rejected, Tether};
 
     pub trait Guard<Req> {
         /// The breaker that decides whether the service is ready, if that is known before the request.
         #[doc(hidden)]
         fn gatekeeper(&self) -> Option<&Breaker>;
 
-        /// Admission, if that is to be had without a closer look. The ticket must be held, or settled.
+        /// A permit, if that is to be had without a closer look.
         #[doc(hidden)]
-        fn admit_at_once(&self) -> Option<Loose>;
-
-        /// Makes a permit of a ticket that was given at once.
-        #[doc(hidden)]
-        fn hold(&mut self, ticket: Loose) -> Option<HeldBy>;
+        fn admit_at_once(&mut self) -> Option<HeldBy>;
 
         /// A permit for a request; none for a request that nobody guards.
         #[doc(hidden)]
@@ -36,21 +32,15 @@ pub(crate) mod private {
 
         /// The rejection of a call that was made without the inner service being ready.
         #[doc(hidden)]
-        fn unready(&self) -> Rejected;
+        fn unready(&self, rejected: &mut Option<Rejected>);
     }
-
-    /// A ticket that nothing settles by itself.
-    #[doc(hidden)]
-    #[allow(missing_debug_implementations)]
-    #[derive(Clone, Copy)]
-    pub struct Loose(pub(crate) Ticket);
 
     #[doc(hidden)]
     #[allow(missing_debug_implementations)]
     pub struct HeldBy(pub(crate) Held<Tether>);
 }
 
-pub(crate) use private::{HeldBy, Loose};
+pub(crate) use private::HeldBy;
 
 /// One breaker for every request.
 ///
@@ -74,17 +64,16 @@ pub struct ByKey<K, F> {
 /// Keeps a machine alive for a future. A leaked one needs no counting.
 #[derive(Clone)]
 pub(crate) enum Tether {
-    /// None once it was let go.
-    Leaked(Option<&'static Machine>),
+    Leaked(&'static Machine),
     Counted(Arc<Breaker>),
-    /// A breaker of a set, which another request may never see again.
-    Single(Arc<Machine>),
+    /// A breaker of a set, which another request may never see again. None once it was let go.
+    Single(Option<Arc<Machine>>),
 }
 
 impl One {
     pub(crate) fn new(breaker: Breaker) -> Self {
         let tether = match breaker.leaked() {
-            Some(machine) => Tether::Leaked(Some(machine)),
+            Some(machine) => Tether::Leaked(machine),
             None => Tether::Counted(Arc::new(breaker.clone())),
         };
         Self { breaker, tether, own: true, called: false }
@@ -93,19 +82,29 @@ impl One {
     #[inline]
     fn tether(&mut self) -> Tether {
         match &self.tether {
-            Tether::Leaked(machine) => Tether::Leaked(*machine),
+            Tether::Leaked(machine) => Tether::Leaked(machine),
             _ => self.counted(),
         }
     }
 
     #[inline(never)]
     fn counted(&mut self) -> Tether {
-        if let Tether::Counted(tether) = &mut self.tether {
-            if self.called && !self.own {
-                *tether = Arc::new(self.breaker.clone());
-                self.own = true;
-            }
+        if let Tether::Counted(tether) = &mut self.tether
+            && (self.own || !self.called)
+        {
             self.called = true;
+            return Tether::Counted(tether.clone());
+        }
+        self.counted_anew()
+    }
+
+    /// From its second call on a clone counts on an `Arc` of its own.
+    #[cold]
+    #[inline(never)]
+    fn counted_anew(&mut self) -> Tether {
+        if let Tether::Counted(tether) = &mut self.tether {
+            *tether = Arc::new(self.breaker.clone());
+            self.own = true;
         }
         self.tether.clone()
     }
@@ -125,14 +124,15 @@ impl<Req> private::Guard<Req> for One {
         Some(&self.breaker)
     }
 
-    #[inline]
-    fn admit_at_once(&self) -> Option<Loose> {
-        self.breaker.machine().admit().ok().map(Loose)
-    }
-
-    #[inline]
-    fn hold(&mut self, Loose(ticket): Loose) -> Option<HeldBy> {
-        Some(HeldBy(Held::new(self.tether(), ticket)))
+    #[inline(always)]
+    fn admit_at_once(&mut self) -> Option<HeldBy> {
+        // Two ways to the end, so that nobody asks again which handle it is.
+        if let Tether::Leaked(machine) = self.tether {
+            let ticket = machine.admit().ok()?;
+            return Some(HeldBy(Held::new(Tether::Leaked(machine), ticket)));
+        }
+        let ticket = self.breaker.machine().admit().ok()?;
+        Some(HeldBy(Held::new(self.counted(), ticket)))
     }
 
     fn admit(&mut self, _: &Req) -> Result<Option<HeldBy>, Rejected> {
@@ -141,8 +141,8 @@ impl<Req> private::Guard<Req> for One {
     }
 
     #[inline]
-    fn unready(&self) -> Rejected {
-        self.breaker.machine().reject_unready()
+    fn unready(&self, rejected: &mut Option<Rejected>) {
+        self.breaker.machine().reject_unready(rejected);
     }
 }
 
@@ -180,11 +180,7 @@ where
         None
     }
 
-    fn admit_at_once(&self) -> Option<Loose> {
-        None
-    }
-
-    fn hold(&mut self, _: Loose) -> Option<HeldBy> {
+    fn admit_at_once(&mut self) -> Option<HeldBy> {
         None
     }
 
@@ -194,8 +190,8 @@ where
         Ok(Some(HeldBy(Held::new(Tether::of(breaker), ticket))))
     }
 
-    fn unready(&self) -> Rejected {
-        Rejected::in_nanos(self.set.name(), RejectReason::NotReady, 0, None)
+    fn unready(&self, rejected: &mut Option<Rejected>) {
+        *rejected = Some(Rejected::in_nanos(self.set.name(), RejectReason::NotReady, 0, None));
     }
 }
 
@@ -211,8 +207,8 @@ where
 impl Tether {
     fn of(breaker: Breaker) -> Self {
         match breaker.into_shared() {
-            Ok(machine) => Self::Single(machine),
-            Err(machine) => Self::Leaked(Some(machine)),
+            Ok(machine) => Self::Single(Some(machine)),
+            Err(machine) => Self::Leaked(machine),
         }
     }
 }
@@ -221,26 +217,28 @@ impl Host for Tether {
     #[inline]
     fn machine(&self) -> Option<&Machine> {
         match self {
-            Self::Leaked(machine) => *machine,
+            Self::Leaked(machine) => Some(machine),
             Self::Counted(breaker) => Some(breaker.machine()),
-            Self::Single(machine) => Some(machine),
+            Self::Single(machine) => machine.as_deref(),
         }
     }
 
     fn handle(&self) -> Option<Breaker> {
         match self {
-            Self::Leaked(machine) => machine.map(Breaker::from_leaked),
+            Self::Leaked(machine) => Some(Breaker::from_leaked(machine)),
             Self::Counted(breaker) => Some(Breaker::clone(breaker)),
-            Self::Single(machine) => Some(Breaker::from_machine(machine.clone())),
+            Self::Single(machine) => machine.clone().map(Breaker::from_machine),
         }
     }
 
     /// By value, and only if there is something to do: a future whose address nobody takes need not be in memory.
     #[inline(always)]
     fn let_go(&mut self, ticket: Ticket) {
-        if !ticket.is_spent() || !matches!(self, Self::Leaked(_)) {
+        if !ticket.is_spent() {
             let (word, probe, time) = ticket.into_parts();
-            untie(std::mem::replace(self, Self::Leaked(None)), word, probe, time);
+            cancel(std::mem::replace(self, Self::Single(None)), word, probe, time);
+        } else if !matches!(self, Self::Leaked(_)) {
+            untie(std::mem::replace(self, Self::Single(None)));
         }
     }
 }
@@ -249,7 +247,7 @@ impl Host for Tether {
 /// nobody needs a clean-up around it, which would keep every future in memory.
 #[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
 #[inline(never)]
-extern "C" fn untie(tether: Tether, word: u64, probe: u64, time: u64) {
+extern "C" fn cancel(tether: Tether, word: u64, probe: u64, time: u64) {
     contain(|| {
         if let Some(ticket) = Ticket::from_parts(word, probe, time).take()
             && let Some(machine) = tether.machine()
@@ -258,4 +256,30 @@ extern "C" fn untie(tether: Tether, word: u64, probe: u64, time: u64) {
         }
         drop(tether);
     });
+}
+
+/// The same where the verdict is known.
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
+#[inline(never)]
+extern "C" fn untie(tether: Tether) {
+    match tether {
+        Tether::Leaked(_) | Tether::Single(None) => {}
+        Tether::Counted(breaker) => {
+            if let Some(last) = Arc::into_inner(breaker) {
+                drop_last(last);
+            }
+        }
+        Tether::Single(Some(machine)) => {
+            if let Some(last) = Arc::into_inner(machine) {
+                drop_last(last);
+            }
+        }
+    }
+}
+
+/// Drops what the last one let go of. A function of its own, so that the usual way has no room to make for it.
+#[cold]
+#[inline(never)]
+fn drop_last<T>(last: T) {
+    contain(|| drop(last));
 }

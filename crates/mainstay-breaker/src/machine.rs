@@ -266,6 +266,17 @@ impl Machine {
         self.word.still(word).then_some(posted)
     }
 
+    /// The deadline alone.
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn posted_due(&self, word: u64) -> Option<u64> {
+        if word & word::CLAIMED != 0 {
+            return None;
+        }
+        let due = self.due();
+        self.word.still(word).then_some(due)
+    }
+
     /// The state effective now.
     pub(crate) fn stand(&self) -> Stand {
         let word = self.word.load();

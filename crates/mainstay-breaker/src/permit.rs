@@ -137,7 +137,7 @@ impl<H: Host> Held<H> {
         if let Some(ticket) = self.ticket.take()
             && let Some(machine) = self.host.machine()
         {
-            machine.record(ticket, classified);
+            machine.record_quietly(ticket, classified);
         }
     }
 

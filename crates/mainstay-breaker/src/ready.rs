@@ -13,21 +13,30 @@ use crate::{Cause, Control, RejectReason, Rejected};
 impl Machine {
     /// The rejection of a call for which nothing was made ready: for the reason for which it was not, if that still
     /// holds.
+    ///
+    /// Written to where the caller says, because a caller's own return value would be the inside of a future, whose
+    /// address nobody should take.
     #[inline(never)]
-    pub(crate) fn reject_unready(&self) -> Rejected {
+    pub(crate) fn reject_unready(&self, rejected: &mut Option<Rejected>) {
         let word = self.word.load();
-        let by_word = reason(word).filter(|_| word::control(word) != Control::ObserveOnly);
         self.tally.bump(tally::REJECTED);
         let name = self.identity.name;
-        match (by_word, self.posted(word)) {
-            (Some(RejectReason::Forced), Some((_, cells))) => {
-                Rejected::in_nanos(name, RejectReason::Forced, Rejected::UNKNOWN, Cause::unpack(cells))
-            }
-            (Some(reason), Some((due, cells))) if let Some(now) = self.well_before(due) => {
-                Rejected::in_nanos(name, reason, due - now, Cause::unpack(cells))
-            }
-            _ => self.refuse_under_lock(),
+        if word::control(word) == Control::Automatic
+            && let Some(reason) = reason(word)
+            && let Some((due, cells)) = self.posted(word)
+            && let Some(now) = self.well_before(due)
+        {
+            *rejected = Some(Rejected::in_nanos(name, reason, due - now, Cause::unpack(cells)));
+            return;
         }
+        if word::control(word) == Control::ForcedOpen
+            && let Some((_, cells)) = self.posted(word)
+        {
+            let (reason, wait) = (RejectReason::Forced, Rejected::UNKNOWN);
+            *rejected = Some(Rejected::in_nanos(name, reason, wait, Cause::unpack(cells)));
+            return;
+        }
+        *rejected = Some(self.refuse_under_lock());
     }
 
     #[cold]
@@ -44,39 +53,36 @@ impl Machine {
         })
     }
 
-    /// Whether a call would be admitted now. Changes nothing. Otherwise until when it is not, as far as time alone can
-    /// tell.
+    /// Whether a call would be admitted now. Changes nothing.
     #[inline]
-    pub(crate) fn would_admit(&self) -> Result<(), Option<Duration>> {
+    pub(crate) fn would_admit(&self) -> bool {
         let word = self.word.load();
-        if word::is_passable(word) {
-            return Ok(());
-        }
-        self.would_admit_slowly(word)
+        word::is_passable(word) || self.would_admit_slowly(word)
     }
 
     #[inline(never)]
-    fn would_admit_slowly(&self, word: u64) -> Result<(), Option<Duration>> {
+    fn would_admit_slowly(&self, word: u64) -> bool {
         if word::control(word) == Control::Automatic
             && reason(word).is_some()
-            && let Some((due, _)) = self.posted(word)
+            && let Some(due) = self.posted_due(word)
             && self.well_before(due).is_some()
         {
-            return Err(Some(Duration::from_nanos(due)));
+            return false;
         }
+        self.would_admit_at_a_closer_look(word)
+    }
+
+    #[inline(never)]
+    fn would_admit_at_a_closer_look(&self, word: u64) -> bool {
         if word::control(word) == Control::Automatic
             && word::stand(word) == Stand::Closed
             && word & word::CLAIMED == 0
         {
-            return Ok(());
+            return true;
         }
         self.with(|inner, now| {
             let phase = self.seen(inner, now).0;
-            match blocked(&phase, inner, word::control(self.word.load())) {
-                Some(RejectReason::Forced) => Err(None),
-                Some(_) => Err(Some(Duration::from_nanos(phase.due()))),
-                None => Ok(()),
-            }
+            blocked(&phase, inner, word::control(self.word.load())).is_none()
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_core::panics::contain;
 use mainstay_core::{Classified, Verdict};
 
 use crate::books::{At, Entry};
@@ -45,6 +46,21 @@ impl Machine {
         }
         let (word, probe, time) = ticket.into_parts();
         self.record_parts(word, probe, time, classified.verdict(), classified.asked_to_wait());
+    }
+
+    /// The same for a call that is a future. A panic in what is the user's (the log) ends here: nothing unwinds from it, so that
+    /// nobody needs a clean-up around it, for which every future would have to lie in memory.
+    #[inline(always)]
+    pub(crate) fn record_quietly(&self, ticket: Ticket, classified: Classified) {
+        if classified.verdict() == Verdict::Success {
+            let word = self.word.load();
+            // A word with flags is no row's tag.
+            if word == ticket.word && (self.tally.count(word) || count_flagged_quietly(self, word)) {
+                return;
+            }
+        }
+        let (word, probe, time) = ticket.into_parts();
+        record_parts_quietly(self, word, probe, time, classified.verdict(), classified.asked_to_wait());
     }
 
     /// The same for one look at the coarse clock where a rule has a window of time, and where the breaker has a time-out.
@@ -308,4 +324,25 @@ impl Machine {
 /// Verdicts count in the totals only while the breaker is forced.
 fn is_forced(word: u64) -> bool {
     matches!(word::control(word), Control::ForcedOpen | Control::ForcedClosed)
+}
+
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
+#[inline(never)]
+extern "C" fn count_flagged_quietly(machine: &Machine, word: u64) -> bool {
+    let mut counted = false;
+    contain(|| counted = machine.count_flagged(word));
+    counted
+}
+
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
+#[inline(never)]
+extern "C" fn record_parts_quietly(
+    machine: &Machine,
+    word: u64,
+    probe: u64,
+    time: u64,
+    verdict: Verdict,
+    asked: Option<Duration>,
+) {
+    contain(|| machine.record_parts(word, probe, time, verdict, asked));
 }

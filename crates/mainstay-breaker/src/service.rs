@@ -3,6 +3,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mainstay_core::ErrorsAreFailures;
+use mainstay_core::panics::contain;
 use tower_service::Service;
 
 use crate::future::ResponseFuture;
@@ -143,7 +144,7 @@ where
         self.readied = false;
         if let Some(breaker) = self.guard.gatekeeper() {
             match self.options.on_open {
-                OnOpen::Reject if breaker.machine().would_admit().is_err() => return Poll::Ready(Ok(())),
+                OnOpen::Reject if !breaker.machine().would_admit() => return Poll::Ready(Ok(())),
                 OnOpen::Reject => {}
                 OnOpen::NotReady => {
                     if poll_admissible(breaker, &mut self.place, cx).is_pending() {
@@ -177,14 +178,16 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let Options { conclude, refuse, timeout, .. } = &self.options;
         if !std::mem::take(&mut self.readied) {
-            return ResponseFuture::refused(self.guard.unready(), conclude.clone(), refuse.clone());
+            let mut rejected = None;
+            self.guard.unready(&mut rejected);
+            return ResponseFuture::refused(rejected, conclude.clone(), refuse.clone());
         }
         let permit = match self.guard.admit_at_once() {
-            Some(ticket) => self.guard.hold(ticket),
+            Some(permit) => Some(permit),
             None => match self.guard.admit(&request) {
                 Ok(permit) => permit,
                 Err(rejected) => {
-                    return ResponseFuture::refused(rejected, conclude.clone(), refuse.clone());
+                    return ResponseFuture::refused(Some(rejected), conclude.clone(), refuse.clone());
                 }
             },
         };
@@ -199,11 +202,18 @@ where
     }
 }
 
-/// The time-out begins: the service's, else the breaker's.
+/// The time-out begins: the service's, else the breaker's. Nothing unwinds from it; see [`Machine::record_quietly`].
+#[allow(improper_ctypes_definitions, reason = "the ABI is only there to say that nothing unwinds")]
 #[cold]
 #[inline(never)]
-fn limit(machine: &Machine, timeout: Option<Duration>) -> Limit {
-    timeout.or_else(|| machine.timeout()).map_or(Limit::NONE, |timeout| Limit::new(machine, timeout))
+extern "C" fn limit(machine: &Machine, timeout: Option<Duration>) -> Limit {
+    let mut limit = Limit::NONE;
+    contain(|| {
+        if let Some(timeout) = timeout.or_else(|| machine.timeout()) {
+            limit = Limit::new(machine, timeout);
+        }
+    });
+    limit
 }
 
 /// By hand: what the last `poll_ready` did is true of this service only, and so is its place in the queue.

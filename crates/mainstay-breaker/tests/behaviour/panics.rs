@@ -151,3 +151,50 @@ fn a_panic_is_a_failure_whatever_drops_are() {
     let totals = breaker.snapshot().totals;
     assert_eq!((totals.failure, totals.cancelled), (1, 0));
 }
+
+#[cfg(all(feature = "tower", feature = "tracing"))]
+mod of_the_log {
+    use futures_util::FutureExt;
+    use mainstay_breaker::{BreakerError, BreakerLayer};
+    use tower::{Layer, Service, service_fn};
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::layer::{Context, SubscriberExt};
+
+    use super::*;
+
+    struct Panics;
+
+    impl<S: Subscriber> tracing_subscriber::Layer<S> for Panics {
+        fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+            panic!("the log's own");
+        }
+    }
+
+    fn logged_by_one_who_panics<T>(work: impl FnOnce() -> T) -> T {
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(Panics), work)
+    }
+
+    #[test]
+    fn it_ends_where_it_began_and_the_call_gets_its_result() {
+        let breaker = breaker();
+        let results = logged_by_one_who_panics(|| [(); 2].map(|()| breaker.call(|| Err::<(), _>("down"))));
+        assert!(results.iter().all(|result| matches!(result, Err(BreakerError::Inner("down")))));
+        assert_eq!(breaker.state(), State::Open);
+    }
+
+    #[test]
+    fn it_ends_where_it_began_and_the_caller_of_a_service_gets_its_result() {
+        let breaker = breaker();
+        let mut service =
+            BreakerLayer::new(breaker.clone()).layer(service_fn(async |()| Err::<(), _>("down")));
+        let results = logged_by_one_who_panics(|| {
+            [(); 2].map(|()| {
+                let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).now_or_never();
+                assert!(matches!(ready, Some(Ok(()))));
+                service.call(()).now_or_never().unwrap()
+            })
+        });
+        assert!(results.iter().all(|result| matches!(result, Err(BreakerError::Inner("down")))));
+        assert_eq!(breaker.state(), State::Open);
+    }
+}
