@@ -131,6 +131,14 @@ impl Clock {
         Sleep::new(self.clone(), at)
     }
 
+    /// The time of the system's clock at which this one tells `at`, if both run alike.
+    pub(crate) fn system_nanos(&self, at: Duration) -> u64 {
+        match &self.0 {
+            Source::Monotonic { zero } => zero.saturating_add(nanos(at)),
+            _ => monotonic::precise().saturating_add(nanos(at.saturating_sub(self.now()))),
+        }
+    }
+
     /// Who must be told when it moves; none for a clock that moves by itself.
     pub(crate) fn hands(&self) -> Option<&Hands> {
         match &self.0 {
@@ -193,7 +201,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-mod monotonic {
+pub(crate) mod monotonic {
     use std::sync::OnceLock;
 
     use rustix::time::{ClockId, clock_gettime};
@@ -205,23 +213,23 @@ mod monotonic {
     }
 
     #[inline]
-    pub(super) fn precise() -> u64 {
+    pub(crate) fn precise() -> u64 {
         read(ClockId::Monotonic)
     }
 
     #[inline]
-    pub(super) fn coarse() -> u64 {
+    pub(crate) fn coarse() -> u64 {
         read(ClockId::MonotonicCoarse)
     }
 
-    pub(super) fn zero() -> u64 {
+    pub(crate) fn zero() -> u64 {
         static ZERO: OnceLock<u64> = OnceLock::new();
         *ZERO.get_or_init(precise)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-mod monotonic {
+pub(crate) mod monotonic {
     use std::sync::OnceLock;
     use std::time::Instant;
 
@@ -230,15 +238,15 @@ mod monotonic {
         *START.get_or_init(Instant::now)
     }
 
-    pub(super) fn precise() -> u64 {
+    pub(crate) fn precise() -> u64 {
         super::nanos(start().elapsed())
     }
 
-    pub(super) fn coarse() -> u64 {
+    pub(crate) fn coarse() -> u64 {
         precise()
     }
 
-    pub(super) fn zero() -> u64 {
+    pub(crate) fn zero() -> u64 {
         start();
         0
     }

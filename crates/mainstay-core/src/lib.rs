@@ -42,6 +42,7 @@ pub mod splitmix;
 mod stripe;
 #[doc(hidden)]
 pub mod sync;
+mod timer;
 mod verdict;
 mod wakers;
 

@@ -4,9 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_timer::Delay;
-
 use crate::Clock;
+use crate::timer;
 use crate::wakers::Seat;
 
 /// Ends when its clock reaches a point in time. Made by [`Clock::sleep_until`].
@@ -19,7 +18,7 @@ pub struct Sleep {
 
 /// What wakes the sleeper. Made at the first poll, when it is known where the future runs.
 enum Alarm {
-    Thread(Delay),
+    System(timer::Alarm),
     Moved(Seat),
     #[cfg(feature = "tokio")]
     Tokio(Pin<Box<tokio::time::Sleep>>),
@@ -39,16 +38,16 @@ impl Sleep {
         if self.clock.hands().is_some() {
             return Alarm::Moved(Seat::default());
         }
-        let left = self.at.saturating_sub(self.clock.now());
         #[cfg(feature = "tokio")]
         if self.clock.is_tokio() && tokio::runtime::Handle::try_current().is_ok() {
+            let left = self.at.saturating_sub(self.clock.now());
             // Tokio panics here, and only here, when its runtime was built without a timer.
             let timer = std::panic::catch_unwind(|| Box::pin(tokio::time::sleep(left)));
             if let Ok(timer) = timer {
                 return Alarm::Tokio(timer);
             }
         }
-        Alarm::Thread(Delay::new(left))
+        Alarm::System(timer::Alarm::new(self.clock.system_nanos(self.at)))
     }
 }
 
@@ -65,7 +64,10 @@ impl Future for Sleep {
                 None => self.alarm(),
             };
             let rung = match &mut alarm {
-                Alarm::Thread(delay) => Pin::new(delay).poll(cx).is_ready(),
+                Alarm::System(alarm) => {
+                    alarm.wake(cx.waker());
+                    false
+                }
                 Alarm::Moved(seat) => {
                     if let Some(hands) = self.clock.hands() {
                         seat.wait(&hands.moved, cx.waker());

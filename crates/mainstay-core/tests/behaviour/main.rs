@@ -8,6 +8,7 @@ mod name;
 mod not_asked;
 mod open_for;
 mod registry;
+mod sleepers;
 mod source;
 mod stripes;
 mod verdict;
