@@ -1,5 +1,6 @@
 //! The gateway itself: it forwards a request and returns the answer.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,9 @@ use mainstay::health::Check;
 use mainstay_benches::call::Failure;
 use mainstay_health_axum::Probes;
 use mainstay_http::HttpLayer;
-use tower::{Layer, Service, ServiceExt};
+use tower::timeout::Timeout;
+use tower::util::Either;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use crate::variant::Variant;
 
@@ -55,7 +58,10 @@ pub(crate) fn router<S, B>(
     mainstay: &Mainstay,
     client: S,
     upstream: Uri,
-) -> Result<Router, Failure>
+) -> Result<
+    impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    Failure,
+>
 where
     S: Service<Outgoing, Response = axum::http::Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Error + Send + Sync,
@@ -63,25 +69,25 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Error + Send + Sync,
 {
-    let handlers = match variant.guards() {
-        true => {
-            let breaker: Breaker =
-                mainstay.breaker("upstream").ok_or("there is no breaker for the upstream")?;
-            handlers(HttpLayer::client(breaker).timeout(DEADLINE).layer(client), upstream)
-        }
-        false => handlers(client, upstream),
+    let handlers = if variant.guards() {
+        let breaker: Breaker = mainstay.breaker("upstream").ok_or("there is no breaker for the upstream")?;
+        handlers(HttpLayer::client(breaker).timeout(DEADLINE).layer(client), upstream)
+    } else if variant == Variant::TimeOut {
+        handlers(Timeout::new(client, DEADLINE), upstream)
+    } else {
+        handlers(client, upstream)
     };
-    Ok(match variant.degrades() {
-        true => {
-            let degradation = mainstay.degradation();
-            handlers
-                .layer(ObserveLayer::http(degradation.observer()))
-                .layer(ShedLayer::new(degradation, criticality).assessed_by(InExtensions).reject_http())
-                .merge(Probes::new(mainstay.health()).router())
-                .layer(DecisionLayer::new(degradation))
-        }
-        false => handlers,
-    })
+    if !variant.degrades() {
+        return Ok(Either::Left(handlers));
+    }
+    let degradation = mainstay.degradation();
+    // Around the whole router: `Router::layer` would put services and futures into boxes.
+    let stack = ServiceBuilder::new()
+        .layer(DecisionLayer::new(degradation))
+        .layer(ShedLayer::new(degradation, criticality).assessed_by(InExtensions).reject_http())
+        .map_response(|response: axum::http::Response<_>| response.map(Body::new))
+        .layer(ObserveLayer::http(degradation.observer()));
+    Ok(Either::Right(stack.service(handlers.merge(Probes::new(mainstay.health()).router()))))
 }
 
 fn handlers<S, B>(client: S, upstream: Uri) -> Router

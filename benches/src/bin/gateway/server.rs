@@ -1,12 +1,15 @@
 //! The processes: the gateway, and what it forwards to. Each says where it listens; the gateway also what it took so far, when asked.
 
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::Uri;
+use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -18,6 +21,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+
+use tower::Service;
+use tower::make::Shared;
 
 use crate::app::{family, router};
 use crate::variant::Variant;
@@ -76,13 +82,16 @@ pub(crate) fn upstream() -> Result<(), Failure> {
     Ok(())
 }
 
-fn listen(runtime: &Runtime, router: Router) -> Result<(), Failure> {
+fn listen<S>(runtime: &Runtime, router: S) -> Result<(), Failure>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     use axum::serve::ListenerExt;
 
     let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
     println!("{}", listener.local_addr()?);
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    runtime.spawn(async move { axum::serve(listener, router).await });
+    runtime.spawn(async move { axum::serve(listener, Shared::new(router)).await });
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     None,
+    /// None of it either, but tower's time-out around the client: the least that a gateway must have.
+    TimeOut,
     /// A breaker around the client, with its deadline.
     Guard,
     /// Degradation around the handler: decision, shed, observed. With health, whose probes are routes.
@@ -11,11 +13,12 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 4] = [Self::None, Self::Guard, Self::Layers, Self::All];
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::TimeOut, Self::Guard, Self::Layers, Self::All];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::TimeOut => "time-out",
             Self::Guard => "guard",
             Self::Layers => "layers",
             Self::All => "all",
@@ -31,6 +34,7 @@ impl Variant {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::None => "none of Mainstay",
+            Self::TimeOut => "none of it, but tower's `Timeout` around the client",
             Self::Guard => "`HttpLayer` around the client, with its deadline",
             Self::Layers => "health, `DecisionLayer`, `ShedLayer`, `ObserveLayer`",
             Self::All => "all of it, and metrics once a second",
