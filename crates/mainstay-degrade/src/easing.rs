@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Assessment, Cause, Level, What, exact};
 
@@ -11,10 +12,11 @@ use crate::{Assessment, Cause, Level, What, exact};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Easing {
-    /// The pressure at its beginning: 0 to 3.
+    /// The pressure at its beginning: 0 to 3. Anything else is refused when it is read.
+    #[serde(deserialize_with = "pressure")]
     pub from: f64,
-    /// The pressure at its end: that of the level which the traffic still makes.
-    #[serde(default)]
+    /// The pressure at its end: that of the level which the traffic still makes, 0 to 3.
+    #[serde(default, deserialize_with = "pressure")]
     pub to: f64,
     /// When it began, in time since the clock's zero.
     pub since: Duration,
@@ -200,8 +202,16 @@ impl Assessment {
     /// them while what was shed because of the traffic comes back.
     pub fn pressure(&self, now: Duration) -> f64 {
         let level = number(self.level);
-        self.easing.map_or(level, |easing| easing.pressure(now).max(level))
+        self.easing.map_or(level, |easing| easing.pressure(now).min(MOST).max(level))
     }
+}
+
+fn pressure<'a, D: Deserializer<'a>>(from: D) -> Result<f64, D::Error> {
+    let pressure = f64::deserialize(from)?;
+    if (0.0..=MOST).contains(&pressure) {
+        return Ok(pressure);
+    }
+    Err(D::Error::custom(format_args!("a pressure is from 0 to {MOST}, and not {pressure}")))
 }
 
 /// How long the level of a pressure is held.

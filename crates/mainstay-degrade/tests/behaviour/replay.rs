@@ -66,3 +66,33 @@ fn kept_assessments_give_the_decisions_that_they_gave() {
     }
     assert_eq!(decided.lines().count(), golden.lines().count());
 }
+
+/// Found by the fuzz target `assessment`.
+#[test]
+fn an_easing_with_a_pressure_that_there_is_not_is_refused() {
+    let assessment = |from: f64, to: f64| {
+        let since = json!({ "secs": 200, "nanos": 0 });
+        let over = json!({ "secs": 30, "nanos": 0 });
+        json!({
+            "level": "none", "since": since, "since_wall": { "secs_since_epoch": 0, "nanos_since_epoch": 0 }, "epoch": 12,
+            "causes": [], "down": [], "easing": { "from": from, "to": to, "since": since, "over": over },
+        })
+    };
+    let read = |from, to| serde_json::from_value::<Assessment>(assessment(from, to));
+    assert_eq!(read(3.0, 1.0).unwrap().pressure(Duration::from_secs(215)), 2.0);
+    for (from, to, named) in [(6.0, 0.0, "6"), (3.0, 5.0, "5"), (-0.5, 0.0, "-0.5")] {
+        let error = read(from, to).unwrap_err().to_string();
+        assert_eq!(error, format!("a pressure is from 0 to 3, and not {named}"));
+    }
+}
+
+#[test]
+fn no_pressure_is_more_than_all_there_is() {
+    let json = r#"{"level":"minor","since":{"secs":0,"nanos":0},"since_wall":{"secs_since_epoch":0,"nanos_since_epoch":0},"epoch":1,
+        "causes":[],"down":[],"easing":{"from":3.0,"to":1.0,"since":{"secs":0,"nanos":0},"over":null}}"#;
+    let mut assessment: Assessment = serde_json::from_str(json).unwrap();
+    if let Some(easing) = &mut assessment.easing {
+        easing.from = f64::INFINITY;
+    }
+    assert_eq!(assessment.pressure(Duration::ZERO), 3.0);
+}
