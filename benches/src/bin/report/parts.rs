@@ -24,7 +24,7 @@ pub(crate) static PARTS: [Part; 10] = [
     Part { name: "clients", what: "what the guards add to Redis, PostgreSQL, gRPC and HTTP" },
     Part { name: "stack", what: "a client's stack of tower layers, without ours and with them" },
     Part {
-        name: "gateway",
+        name: "gateway-cpu",
         what: "an axum gateway's CPU time for a request, without ours and with all of it",
     },
     Part { name: "settings", what: "settings that are read again and put in force" },

@@ -1,7 +1,7 @@
 //! What all of Mainstay adds to a gateway's CPU time for a request.
 //!
 //! The gateway is a process of its own, an axum server that forwards requests to another process over HTTP; this one asks it over loopback, on
-//! connections that are kept. `cargo run -p mainstay-benches --release --bin gateway`; `--quick` for a smoke run.
+//! connections that are kept. `cargo run -p mainstay-benches --release --bin gateway-cpu`; `--quick` for a smoke run.
 
 #![forbid(unsafe_code)]
 

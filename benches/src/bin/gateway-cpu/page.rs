@@ -27,7 +27,7 @@ impl Page {
         executed: &HashMap<String, Executed>,
     ) -> Self {
         let packages = ["axum", "hyper", "hyper-util", "tokio", "metrics-exporter-prometheus"];
-        let mut text = table::head("A gateway's CPU time", "gateway", load, effort.quick, &packages);
+        let mut text = table::head("A gateway's CPU time", "gateway-cpu", load, effort.quick, &packages);
         let _ = writeln!(
             text,
             "- {} rounds; in each every variant is a new process, which answers {} requests on {CONNECTIONS} connections that are kept, half \
