@@ -287,6 +287,21 @@ fn policies_that_make_no_sense_are_refused() {
     assert_eq!(error.field, "partial.dag.minimum");
 }
 
+#[test]
+fn a_policy_that_names_its_share_alone_asks_for_one_part_at_least() {
+    let policy: PartialPolicy = serde_json::from_str(r#"{ "share": 0.5 }"#).unwrap();
+    assert_eq!(policy, PartialPolicy::share(0.5));
+    assert_eq!(policy.minimum, 1);
+}
+
+#[test]
+fn a_managers_policy_and_the_same_one_by_its_assessment_are_equal() {
+    let degrade = DegradationManager::builder().build().unwrap();
+    let partial = degrade.partial("agent_dag");
+    assert_eq!(partial, PartialPolicies::seed().at(&degrade.assessment(), "agent_dag"));
+    assert_eq!(partial, degrade.partial("agent_dag"));
+}
+
 /// When the breaker closed again, after the dependency healed, if each operation asks what to do and only then calls.
 async fn closed_after(open_for: OpenFor, close_after: u32, pause: Duration) -> (Duration, u32) {
     let llm = Breaker::builder("llm_service")
