@@ -286,16 +286,8 @@ impl Machine {
         }
         match self.posted(word) {
             Some((due, _)) if self.well_before(due).is_some() => stand,
-            _ => self.with(|inner, now| self.seen(inner, now).0.stand),
+            _ => self.with(|inner, now| inner.phase.seen(now, &inner.plan.phase_rules()).0.stand),
         }
-    }
-
-    /// The phase as it would be if everything due had been delivered, and the transitions that lead there.
-    pub(crate) fn seen(&self, inner: &Inner, now: u64) -> (Phase, Vec<Step>) {
-        let mut phase = inner.phase.clone();
-        let mut steps = Vec::new();
-        phase.advance(now, &inner.plan.phase_rules(), &mut steps);
-        (phase, steps)
     }
 
     pub(crate) fn control(&self) -> Control {
@@ -352,7 +344,7 @@ impl Machine {
     /// uses it. The fence is one half of an agreement with whoever looks it up; see the module `keyed::set`.
     pub(crate) fn give_up(&self, unused: impl FnOnce() -> bool) -> bool {
         self.with(|inner, now| {
-            let at_rest = self.seen(inner, now).0.stand == Stand::Closed;
+            let at_rest = inner.phase.seen(now, &inner.plan.phase_rules()).0.stand == Stand::Closed;
             if !at_rest || self.control() != Control::Automatic {
                 return false;
             }
@@ -379,7 +371,7 @@ impl Machine {
     }
 
     pub(crate) fn next_change(&self) -> Option<Duration> {
-        let due = self.with(|inner, now| self.seen(inner, now).0.due());
+        let due = self.with(|inner, now| inner.phase.seen(now, &inner.plan.phase_rules()).0.due());
         (due != u64::MAX).then(|| Duration::from_nanos(due))
     }
 
@@ -417,7 +409,7 @@ impl Machine {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.with(|inner, now| {
-            let (phase, steps) = self.seen(inner, now);
+            let (phase, steps) = inner.phase.seen(now, &inner.plan.phase_rules());
             let word = self.word.load();
             let live = steps.is_empty() && matches!(phase.stand, Stand::Closed | Stand::Ramping);
             let run = if live && word & word::RUN != 0 { inner.books.run() } else { 0 };

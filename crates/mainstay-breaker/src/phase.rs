@@ -14,6 +14,7 @@
 //! [`Phase::advance`] performs what is due by time alone. Reading a breaker clones its phase and advances the clone,
 //! which is how reads see through due transitions without causing them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::lazily::{Blank, Lazily};
@@ -124,6 +125,16 @@ impl Phase {
                 None => return,
             }
         }
+    }
+
+    /// The phase as it would be if everything due had been delivered, and the transitions that lead there. Copied only if there is
+    /// anything due.
+    pub(crate) fn seen(&self, now: u64, rules: &Rules<'_>) -> (Cow<'_, Self>, Vec<Step>) {
+        let (mut phase, mut steps) = (Cow::Borrowed(self), Vec::new());
+        if now >= self.due() {
+            phase.to_mut().advance(now, rules, &mut steps);
+        }
+        (phase, steps)
     }
 
     /// When time alone will change something next; `u64::MAX` for never.

@@ -43,7 +43,7 @@ impl Machine {
     #[inline(never)]
     fn refuse_under_lock(&self) -> Rejected {
         self.with(|inner, now| {
-            let phase = self.seen(inner, now).0;
+            let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;
             let (reason, wait) = match blocked(&phase, inner, word::control(self.word.load())) {
                 Some(RejectReason::Forced) => (RejectReason::Forced, Rejected::UNKNOWN),
                 Some(reason) => (reason, phase.due().saturating_sub(now)),
@@ -81,7 +81,7 @@ impl Machine {
             return true;
         }
         self.with(|inner, now| {
-            let phase = self.seen(inner, now).0;
+            let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;
             blocked(&phase, inner, word::control(self.word.load())).is_none()
         })
     }
@@ -89,7 +89,7 @@ impl Machine {
     /// What time alone changes next for services that wait.
     pub(crate) fn next(&self) -> Next {
         self.with(|inner, now| {
-            let phase = self.seen(inner, now).0;
+            let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;
             let probe_timeout = inner.plan.settings.half_open.probe_timeout;
             match blocked(&phase, inner, word::control(self.word.load())) {
                 Some(RejectReason::Forced) => Next::Never,
@@ -105,7 +105,7 @@ impl Machine {
     /// How many probe slots are free now.
     pub(crate) fn free_slots(&self) -> usize {
         self.with(|inner, now| {
-            let phase = self.seen(inner, now).0;
+            let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;
             let slots = inner.plan.settings.half_open.max_in_flight as usize;
             if phase.stand == Stand::Probing {
                 slots.saturating_sub(phase.outage.stay.probes.len())
