@@ -210,7 +210,15 @@ fuzz_target!(|bytes: &[u8]| {
             });
             assert!(kind == "application/json" || asked);
             if uri.path() == "/health/detailed" && kind == "application/json" && scene.health.is_live() {
-                assert_eq!(told.contains(SECRET), may_see && told.contains("\"message\""), "{told}");
+                // Before the checks have run there is none to tell.
+                let open = HealthService::new(&scene.health).details(DetailsPolicy::Always);
+                let all = ask(
+                    &open,
+                    request(&Method::GET, &Uri::from_static("/health/detailed"), &HeaderMap::new()),
+                );
+                let all = String::from_utf8_lossy(all.body().as_bytes()).into_owned();
+                let may_be_told = may_see && all.contains(SECRET);
+                assert!(excludes || told.contains(SECRET) == may_be_told, "{told}");
             }
         }
         other => panic!("{other}"),

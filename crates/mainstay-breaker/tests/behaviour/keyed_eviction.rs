@@ -364,7 +364,10 @@ fn no_key_ever_has_two_breakers() {
 fn totals_of_held_keys_are_exact_while_others_are_evicted() {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 20_000;
-    let set = Keyed::<u64>::builder("counted").max_keys(8).on_full(OnFull::Reject).build().unwrap();
+    // Time stands still: what is counted must not leave its window meanwhile.
+    let (clock, _) = Clock::manual();
+    let set =
+        Keyed::<u64>::builder("counted").max_keys(8).on_full(OnFull::Reject).clock(clock).build().unwrap();
     let held: Vec<_> = (0..4).map(|key| set.breaker(&key).unwrap()).collect();
     thread::scope(|scope| {
         for thread in 0..THREADS {
