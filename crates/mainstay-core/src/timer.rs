@@ -2,7 +2,8 @@
 //!
 //! Most sleepers are deadlines of calls, and are gone long before their time has come; each sets one, so neither to set
 //! nor to give one up may wake the thread. It is woken for a sleeper that must be woken before all that it knew of when it
-//! fell asleep, and then no more often than one of those would have been woken.
+//! fell asleep, and then no more often than one of those would have been woken. Where nobody sleeps, but somebody did a moment
+//! ago, it looks again by itself after a while ([`LINGER`]), so that calls that are over before it is awake do not wake it one by one.
 //!
 //! How it misses nobody: before it looks at the sleepers it says that it knows of none ([`NONE`]), after it looked it says whose
 //! time comes first, and parks. Who comes while it looks, or after, reads what it said later than he took his place: if he
@@ -22,6 +23,10 @@ use crate::stripe_slot;
 
 /// So that threads seldom meet. Which one a sleeper is on does not matter.
 const SHELVES: usize = 16;
+
+/// How long after it found nobody the thread looks again, if there were sleepers since it looked last: longer than calls that
+/// follow each other are apart, and far less than most deadlines.
+const LINGER: u64 = 20_000_000;
 
 /// Nobody's time.
 const NONE: u64 = u64::MAX;
@@ -47,6 +52,16 @@ struct Shelf(Mutex<Sleepers>);
 struct Sleepers {
     next: u64,
     by_time: BTreeMap<(u64, u64), Waker>,
+}
+
+/// What the thread found.
+struct Found {
+    /// Whose time has come.
+    due: Vec<Waker>,
+    /// When the next one's comes.
+    next: u64,
+    /// How many sleepers there have been so far.
+    came: u64,
 }
 
 /// A point in time of the system's clock at which somebody is woken. Given up on drop.
@@ -130,15 +145,18 @@ impl Timer {
     }
 
     fn run(&self) {
+        let mut known = 0;
         loop {
             self.wakes_at.store(NONE, Ordering::SeqCst);
             let now = monotonic::precise();
-            let (due, next) = self.look(now);
+            let Found { due, next, came } = self.look(now);
             if !due.is_empty() {
                 // One that panics leaves the others awake. Time has passed: look again.
                 due.into_iter().for_each(|waker| contain(|| waker.wake()));
                 continue;
             }
+            let next = if next == NONE && came != known { now.saturating_add(LINGER) } else { next };
+            known = came;
             self.wakes_at.store(next, Ordering::SeqCst);
             match next {
                 NONE => thread::park(),
@@ -147,11 +165,11 @@ impl Timer {
         }
     }
 
-    /// Whose time has come, and when the next one's comes.
-    fn look(&self, now: u64) -> (Vec<Waker>, u64) {
-        let (mut due, mut next) = (Vec::new(), NONE);
+    fn look(&self, now: u64) -> Found {
+        let (mut due, mut next, mut came) = (Vec::new(), NONE, 0_u64);
         for shelf in &self.shelves {
             let mut sleepers = shelf.lock();
+            came = came.wrapping_add(sleepers.next);
             while let Some(first) = sleepers.by_time.first_entry() {
                 let (at, _) = *first.key();
                 if at > now {
@@ -161,7 +179,7 @@ impl Timer {
                 due.push(first.remove());
             }
         }
-        (due, next)
+        Found { due, next, came }
     }
 }
 
