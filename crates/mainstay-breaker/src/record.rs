@@ -34,33 +34,41 @@ impl Outcome {
 }
 
 impl Machine {
-    /// One load, two comparisons and one bump for a success while closed and healthy; see the module `word`.
     #[inline(always)]
     pub(crate) fn record(&self, ticket: Ticket, classified: Classified) {
-        if classified.verdict() == Verdict::Success {
-            let word = self.word.load();
-            // A word with flags is no row's tag.
-            if word == ticket.word && (self.tally.count(word) || self.count_flagged(word)) {
-                return;
-            }
-        }
-        let (word, probe, time) = ticket.into_parts();
-        self.record_parts(word, probe, time, classified.verdict(), classified.asked_to_wait());
+        self.record_by(ticket, classified, Self::count_flagged, Self::record_parts);
     }
 
-    /// The same for a call that is a future. A panic in what is the user's (the log) ends here: nothing unwinds from it, so that
-    /// nobody needs a clean-up around it, for which every future would have to lie in memory.
+    /// The same for a call that is a future. Nothing unwinds from it, so that nobody needs a clean-up around it, for which every
+    /// future would have to lie in memory.
     #[inline(always)]
     pub(crate) fn record_quietly(&self, ticket: Ticket, classified: Classified) {
+        let count_flagged = |machine: &Self, word| count_flagged_quietly(machine, word);
+        let record_parts = |machine: &Self, word, probe, time, verdict, asked| {
+            record_parts_quietly(machine, word, probe, time, verdict, asked);
+        };
+        self.record_by(ticket, classified, count_flagged, record_parts);
+    }
+
+    /// One load, two comparisons and one bump for a success while closed and healthy; see the module `word`. Else by what is
+    /// given.
+    #[inline(always)]
+    fn record_by(
+        &self,
+        ticket: Ticket,
+        classified: Classified,
+        count_flagged: impl FnOnce(&Self, u64) -> bool,
+        record_parts: impl FnOnce(&Self, u64, u64, u64, Verdict, Option<Duration>),
+    ) {
         if classified.verdict() == Verdict::Success {
             let word = self.word.load();
             // A word with flags is no row's tag.
-            if word == ticket.word && (self.tally.count(word) || count_flagged_quietly(self, word)) {
+            if word == ticket.word && (self.tally.count(word) || count_flagged(self, word)) {
                 return;
             }
         }
         let (word, probe, time) = ticket.into_parts();
-        record_parts_quietly(self, word, probe, time, classified.verdict(), classified.asked_to_wait());
+        record_parts(self, word, probe, time, classified.verdict(), classified.asked_to_wait());
     }
 
     /// The same for one look at the coarse clock where a rule has a window of time, and where the breaker has a time-out.
