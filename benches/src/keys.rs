@@ -26,8 +26,7 @@ pub fn visit(visitor: &mut impl Visitor) {
 }
 
 /// A keyed set with a breaker for every key.
-pub fn filled(keys: u64) -> Keyed<u64> {
-    let settings = Settings::new().trip(Trip::consecutive_failures(5));
+pub fn filled(keys: u64, settings: Settings) -> Keyed<u64> {
     let most = usize::try_from(2 * keys).unwrap_or(usize::MAX);
     #[allow(clippy::expect_used, reason = "settings that are refused are a mistake in this file")]
     let set =
@@ -36,6 +35,11 @@ pub fn filled(keys: u64) -> Keyed<u64> {
         drop(set.breaker(&key));
     }
     set
+}
+
+/// The plainest settings that trip.
+pub fn consecutive() -> Settings {
+    Settings::new().trip(Trip::consecutive_failures(5))
 }
 
 /// The map of a keyed set with counters instead of breakers.
@@ -96,7 +100,7 @@ struct Set;
 impl Keys for Set {
     #[inline]
     fn call(&self, key: u64) -> Answer {
-        static SET: LazyLock<Keyed<u64>> = LazyLock::new(|| filled(KEYS));
+        static SET: LazyLock<Keyed<u64>> = LazyLock::new(|| filled(KEYS, consecutive()));
         SET.call(&key, || crate::work::perform(key + 1)).answer()
     }
 }

@@ -11,7 +11,9 @@ use allocation_counter::measure;
 use mainstay_benches::call::{Call, Failure};
 use mainstay_benches::calls::{degrade, gather, health, settings, stack};
 use mainstay_benches::{Id, Subject, Visitor, catalog, keys};
-use mainstay_breaker::{Breaker, BreakerBuilder, OpenFor, OwnedPermit, Permit, Rejected, Trip, Window};
+use mainstay_breaker::{
+    Breaker, BreakerBuilder, OpenFor, OwnedPermit, Permit, Rejected, Settings, Trip, Window,
+};
 use mainstay_core::Striped;
 use mainstay_degrade::DegradationManager;
 use mainstay_health::{Check, HealthManager};
@@ -82,7 +84,8 @@ fn memory() -> Result<(), Failure> {
     say("a second time window", two_times - one_time);
     say("the stripes of a breaker on this machine, 64 bytes each", row * rows as f64);
     say("all but the stripes, consecutive rule", consecutive - row * rows as f64);
-    say("compact, in a keyed set, more than a counter in the same map", keyed());
+    say("compact, in a keyed set, more than a counter in the same map", keyed(&keys::consecutive()));
+    say("compact with the default rules, one of which has a window of time", keyed(&Settings::new()));
     say("its first probe, kept from then on", half_open());
     say("`Breaker`, the handle", size_of::<Breaker>() as f64);
     say("`Permit`", size_of::<Permit<'_>>() as f64);
@@ -150,9 +153,9 @@ fn breaker(rules: impl Fn(BreakerBuilder) -> BreakerBuilder) -> f64 {
 }
 
 /// What a key costs, of many, more than a counter would in a map of the same kind.
-fn keyed() -> f64 {
+fn keyed(settings: &Settings) -> f64 {
     const MANY: u64 = 100_000;
-    (bytes(|| keys::filled(MANY)) - bytes(|| keys::counters(MANY))) / MANY as f64
+    (bytes(|| keys::filled(MANY, settings.clone())) - bytes(|| keys::counters(MANY))) / MANY as f64
 }
 
 fn half_open() -> f64 {

@@ -44,22 +44,27 @@ struct Rule {
     slow_limit: u64,
 }
 
-/// All of it belongs to one epoch, and is empty at its beginning.
+/// All of it but the total belongs to one epoch, and is empty at its beginning.
 pub(crate) struct Books {
     /// Verdicts that were counted here and not in a thread's row.
     calls: u64,
-    /// The same per slice, for each of the plan's windows of time.
-    lanes: Box<[Slices]>,
-    /// Failures in a row, if the word says that there is a run.
-    run: u32,
+    /// The same per slice, for the first of the plan's windows of time. Those of the others are in `more`.
+    slices: Option<Box<Slices>>,
     more: Lazily<More>,
 }
 
 /// What a compact breaker without failures and slow calls does without.
 #[derive(Default)]
 struct More {
-    /// When the last failure of the run was.
+    /// What is to be added to `calls`, round the end of the numbers, to have the successes of all epochs that were counted here: those of the
+    /// epochs before this one, less this one's failures.
+    to_successes: u64,
+    /// Failures in a row, if the word says that there is a run.
+    run: u32,
+    /// When the last of them was.
     run_at: u64,
+    /// As in [`Books`], for the plan's windows of time after the first.
+    slices: Vec<Slices>,
     /// For each rule; none before the first failure or slow call.
     ledgers: Vec<Ledger>,
     /// The tally's lanes for each of the plan's windows of time; none in the compact form.
@@ -214,21 +219,22 @@ impl Rule {
 
 impl Books {
     pub(crate) fn new(plan: &Plan, tally: &Tally) -> Self {
-        let lanes = plan.times.iter().map(|_| Slices::new()).collect();
-        let mut books = Self { run: 0, calls: 0, lanes, more: Lazily::default() };
+        let mut books = Self { calls: 0, slices: None, more: Lazily::default() };
+        books.set_slices(plan.times.iter().map(|_| Slices::new()));
         books.open_lanes(None, plan, tally);
         books
     }
 
     /// A new epoch: everything starts empty.
     pub(crate) fn clear(&mut self) {
-        self.run = 0;
-        self.calls = 0;
-        self.lanes.iter_mut().for_each(Slices::clear);
-        if self.more.ledgers.is_empty() {
-            return;
+        if self.calls > 0 {
+            self.more.to_successes = self.more.to_successes.wrapping_add(self.calls);
+            self.calls = 0;
         }
-        for ledger in &mut self.more.ledgers {
+        self.slices_mut().for_each(Slices::clear);
+        let Some(more) = self.more.written() else { return };
+        more.run = 0;
+        for ledger in &mut more.ledgers {
             match ledger {
                 Ledger::None => {}
                 Ledger::Calls { base, failures, slow, .. } => {
@@ -249,11 +255,11 @@ impl Books {
     pub(crate) fn replan(&mut self, old: &Plan, new: &Plan, at: At<'_>) {
         let position = self.position(at);
         self.open_lanes(Some(old), new, at.tally);
-        let kept = new.times.iter().map(|time| {
+        let kept: Vec<_> = self.slices_mut().map(|slices| slices.clone()).collect();
+        self.set_slices(new.times.iter().map(|time| {
             let place = old.times.iter().position(|old| old.window == time.window);
-            place.and_then(|place| self.lanes.get(place)).cloned().unwrap_or_else(Slices::new)
-        });
-        self.lanes = kept.collect();
+            place.and_then(|place| kept.get(place)).cloned().unwrap_or_else(Slices::new)
+        }));
         // Ledgers that are made later begin with the epoch; a window of calls that is new must begin here.
         let begins =
             |rule: &Rule| matches!(rule.window, Some(Window::Calls(_))) && !old.has_window(rule.window);
@@ -310,10 +316,29 @@ impl Books {
         self.more.keys.iter().copied()
     }
 
+    /// One for each of the plan's windows of time, in their order.
+    fn slices_mut(&mut self) -> impl Iterator<Item = &mut Slices> {
+        let others = self.more.written().into_iter().flat_map(|more| &mut more.slices);
+        self.slices.as_deref_mut().into_iter().chain(others)
+    }
+
+    fn set_slices(&mut self, mut all: impl Iterator<Item = Slices>) {
+        self.slices = all.next().map(Box::new);
+        let others: Vec<_> = all.collect();
+        if others.len() != self.more.slices.len() || !others.is_empty() {
+            self.more.slices = others;
+        }
+    }
+
+    /// Successes that were counted here, of all epochs.
+    pub(crate) fn successes(&self) -> u64 {
+        self.calls.wrapping_add(self.more.to_successes)
+    }
+
     /// A plain success that no thread's row could take.
     pub(crate) fn count_call(&mut self, now: u64, plan: &Plan) {
         self.calls += 1;
-        for (calls, time) in self.lanes.iter_mut().zip(&plan.times) {
+        for (calls, time) in self.slices_mut().zip(&plan.times) {
             calls.add_at(now, time.width);
         }
     }
@@ -321,29 +346,33 @@ impl Books {
     /// Plain successes of the slices that were current at the last [`slice_end`](Self::slice_end).
     pub(crate) fn gather(&mut self, successes: u64) {
         self.calls += successes;
-        self.lanes.iter_mut().for_each(|calls| calls.gather(successes));
+        self.slices_mut().for_each(|calls| calls.gather(successes));
     }
 
     /// When the first of the current slices ends; `u64::MAX` without a window of time.
     pub(crate) fn slice_end(&mut self, now: u64, plan: &Plan) -> u64 {
-        let lanes = self.lanes.iter_mut().zip(&plan.times);
-        lanes.map(|(calls, time)| calls.end_at(now, time.width)).min().unwrap_or(u64::MAX)
+        let slices = self.slices_mut().zip(&plan.times);
+        slices.map(|(calls, time)| calls.end_at(now, time.width)).min().unwrap_or(u64::MAX)
     }
 
     /// A failure after the others of a run, or the first of a new one.
     pub(crate) fn count_run(&mut self, goes_on: bool, now: u64, plan: &Plan) {
         let young = now.saturating_sub(self.more.run_at) <= plan.within;
-        self.run = if goes_on && young { self.run.saturating_add(1) } else { 1 };
-        self.more.run_at = now;
+        let more = &mut *self.more;
+        more.run = if goes_on && young { more.run.saturating_add(1) } else { 1 };
+        more.run_at = now;
     }
 
     pub(crate) fn run(&self) -> u32 {
-        self.run
+        self.more.run
     }
 
     /// Counts a failure or a slow success, and judges the rules that it concerns.
     pub(crate) fn enter(&mut self, entry: Entry, plan: &Plan, at: At<'_>) -> Option<Cause> {
         self.count_call(at.now, plan);
+        if entry.failure {
+            self.more.to_successes = self.more.to_successes.wrapping_sub(1);
+        }
         let position = self.position(at);
         if self.more.ledgers.is_empty() {
             self.more.ledgers = plan.rules.iter().map(|rule| Ledger::new(rule, 0)).collect();
@@ -374,7 +403,7 @@ impl Books {
         }
         let concerned = plan.rules.iter().enumerate().filter(|(_, rule)| rule.concerns(entry));
         concerned.into_iter().find_map(|(index, rule)| {
-            let seen = self.rule(index, rule, plan, at, self.run);
+            let seen = self.rule(index, rule, plan, at, self.run());
             rule.judge(u8::try_from(index).unwrap_or(u8::MAX), &seen)
         })
     }
@@ -402,7 +431,7 @@ impl Books {
                     Some(Ledger::Time { failures, slow }) => (failures.sum(slice), slow.sum(slice)),
                     _ => (0, 0),
                 };
-                let here = self.lanes.get_mut(lane).map_or(0, |calls| calls.sum(slice));
+                let here = self.slices_mut().nth(lane).map_or(0, |calls| calls.sum(slice));
                 let rows =
                     self.more.keys.get(lane).map_or(0, |key| at.tally.judged_in(*key, at.epoch, at.now));
                 (here + rows, failures, slow)
@@ -435,7 +464,15 @@ impl Books {
 
 impl Blank for More {
     fn blank() -> &'static Self {
-        static BLANK: More = More { run_at: 0, ledgers: Vec::new(), keys: Vec::new(), last_term: 0 };
+        static BLANK: More = More {
+            to_successes: 0,
+            run: 0,
+            run_at: 0,
+            slices: Vec::new(),
+            ledgers: Vec::new(),
+            keys: Vec::new(),
+            last_term: 0,
+        };
         &BLANK
     }
 }

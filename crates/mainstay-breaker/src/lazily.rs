@@ -11,6 +11,13 @@ pub(crate) trait Blank: Default + 'static {
     fn blank() -> &'static Self;
 }
 
+impl<T> Lazily<T> {
+    /// The value, if it has been written.
+    pub(crate) fn written(&mut self) -> Option<&mut T> {
+        self.0.as_deref_mut()
+    }
+}
+
 impl<T: Blank> Deref for Lazily<T> {
     type Target = T;
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use mainstay_core::sync::{Mutex, OnceLock, Ordering, fence, lock};
+use mainstay_core::sync::{Mutex, OnceBox, Ordering, fence, lock};
 use mainstay_core::{Clock, Name};
 
 use crate::admit::blocked;
@@ -37,7 +37,7 @@ pub(crate) struct Machine {
     pub(crate) used: Used,
     inner: Mutex<Inner>,
     pub(crate) tally: Tally,
-    pub(crate) rare: OnceLock<Box<Rare>>,
+    pub(crate) rare: OnceBox<Rare>,
 }
 
 /// What all breakers of a keyed set have in common, and what never changes.
@@ -50,8 +50,6 @@ pub(crate) struct Identity {
 #[repr(C)]
 pub(crate) struct Inner {
     pub(crate) plan: Plan,
-    /// Successes that no thread's row took.
-    pub(crate) successes: u64,
     pub(crate) books: Books,
     pub(crate) phase: Phase,
     pub(crate) news: Lazily<News>,
@@ -83,7 +81,7 @@ const RECENT: usize = 16;
 
 /// With the two counts of its `Arc`: without a window of time a healthy compact breaker is this and nothing else.
 #[cfg(all(target_os = "linux", not(loom)))]
-const _: () = assert!(size_of::<Machine>() + 16 <= 224 && std::mem::offset_of!(Machine, inner) + 16 <= 64);
+const _: () = assert!(size_of::<Machine>() + 16 <= 176 && std::mem::offset_of!(Machine, inner) + 16 <= 64);
 
 impl Machine {
     /// The striped form is fast when threads share the breaker; the other, the compact one, is small.
@@ -99,14 +97,8 @@ impl Machine {
             used: Used::new(),
             tally,
             identity,
-            rare: OnceLock::new(),
-            inner: Mutex::new(Inner {
-                plan: plan.clone(),
-                phase,
-                books,
-                successes: 0,
-                news: Lazily::default(),
-            }),
+            rare: OnceBox::new(),
+            inner: Mutex::new(Inner { plan: plan.clone(), phase, books, news: Lazily::default() }),
         };
         machine.resume(&mut lock(&machine.inner), machine.identity.clock.coarse_nanos());
         machine.show_limits(&plan);
@@ -149,7 +141,6 @@ impl Machine {
         if self.tally.is_compact() {
             let successes = self.pace.shut();
             if successes > 0 {
-                inner.successes += successes;
                 inner.books.gather(successes);
             }
         }
@@ -397,7 +388,7 @@ impl Machine {
         let cancelled = self.tally.total(tally::CANCELLED);
         let (slow, would_reject) = self.rare_totals();
         Totals {
-            success: self.tally.successes() + inner.successes,
+            success: self.tally.successes().wrapping_add(inner.books.successes()),
             failure: self.tally.total(tally::FAILURE),
             ignored: self.tally.total(tally::IGNORED) + cancelled.saturating_sub(inner.news.dropped_failures),
             rejected: self.tally.total(tally::REJECTED),

@@ -78,7 +78,7 @@ impl Machine {
     /// was written.
     pub(crate) fn watched(&self) -> Option<&Rare> {
         fence(Ordering::SeqCst);
-        self.rare.get().map(|rare| &**rare)
+        self.rare.get()
     }
 
     /// Whether a service waits. Whoever begins to wait after this looks once more whether it must.

@@ -170,7 +170,6 @@ impl Machine {
     fn success(&self, inner: &mut Inner, now: u64, outcome: Outcome) {
         self.word.update(|word| word & !word::RUN);
         if outcome.slow {
-            inner.successes += 1;
             return self.judge(inner, now, outcome);
         }
         let epoch = inner.phase.epoch;
@@ -178,7 +177,6 @@ impl Machine {
         if self.tally.roll(epoch, now, inner.books.lane_keys()) && self.tally.count_timed(epoch, now) {
             return;
         }
-        inner.successes += 1;
         inner.books.count_call(now, &inner.plan);
     }
 
@@ -203,7 +201,6 @@ impl Machine {
             let plain = word::is_plain_compact(word) && word::healthy(word) == healthy;
             if plain {
                 self.used.note(now);
-                inner.successes += 1;
                 inner.books.count_call(now, &inner.plan);
             }
             plain

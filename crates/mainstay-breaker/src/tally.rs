@@ -16,7 +16,7 @@
 //! The compact form has no rows: successes are counted in one cell and under the lock (see `pace`), and what else there is to
 //! count goes into the row that the threads without one share, which is made when it is first needed.
 
-use mainstay_core::sync::{AtomicU64, OnceLock, Ordering};
+use mainstay_core::sync::{AtomicU64, OnceBox, Ordering};
 use mainstay_core::{Row, Rows};
 
 use crate::{Window, word};
@@ -46,9 +46,9 @@ pub(crate) const LANES: usize = crate::Settings::MAX_RULES;
 pub(crate) struct Tally {
     rows: Rows<COLUMNS>,
     /// The row of all threads that have none of their own.
-    overflow: OnceLock<Box<Row<COLUMNS>>>,
-    /// None in the compact form.
-    lanes: Box<[OnceLock<Box<Lane>>]>,
+    overflow: OnceBox<Row<COLUMNS>>,
+    /// None in the compact form, nor without a window of time.
+    lanes: OnceBox<[OnceBox<Lane>; LANES]>,
 }
 
 /// The slices of one width.
@@ -76,8 +76,7 @@ pub(crate) struct LaneKey {
 impl Tally {
     pub(crate) fn new(striped: bool) -> Self {
         let rows = if striped { Rows::new() } else { Rows::with_rows(0) };
-        let lanes = if striped { LANES } else { 0 };
-        Self { rows, overflow: OnceLock::new(), lanes: (0..lanes).map(|_| OnceLock::new()).collect() }
+        Self { rows, overflow: OnceBox::new(), lanes: OnceBox::new() }
     }
 
     /// Whether no thread has a row.
@@ -124,7 +123,7 @@ impl Tally {
     #[inline]
     pub(crate) fn count_timed(&self, epoch: u32, now: u64) -> bool {
         // One lane is the rule, and then one look is enough.
-        let [first, second, ..] = &*self.lanes else { return false };
+        let Some([first, second, ..]) = self.lanes.get() else { return false };
         let Some(lane) = first.get().filter(|_| second.get().is_none()) else {
             return self.count_in_lanes(epoch, now);
         };
@@ -158,7 +157,7 @@ impl Tally {
     }
 
     fn lanes_in_use(&self) -> impl Iterator<Item = LaneInUse<'_>> + Clone {
-        self.lanes.iter().map_while(|lane| lane.get()).filter_map(|lane| {
+        self.lanes.get().into_iter().flatten().map_while(OnceBox::get).filter_map(|lane| {
             // Relaxed: a lane that is given another term in between keeps this row's count under the old one.
             let term = lane.term.load(Ordering::Relaxed) as u32;
             (term != 0).then_some(LaneInUse { rows: &lane.rows, term })
@@ -175,7 +174,7 @@ impl Tally {
             row.set(TAG, word::healthy_in(epoch));
         }
         for key in lanes {
-            if let Some(row) = self.lane(key).and_then(|lane| lane.rows.mine()) {
+            if let Some(row) = self.lane(key.index).and_then(|lane| lane.rows.mine()) {
                 roll_lane(row, epoch, key, now);
             }
         }
@@ -190,27 +189,28 @@ impl Tally {
 
     /// How many successes of `epoch` are in the window of a lane that ends with the slice of `now`.
     pub(crate) fn judged_in(&self, key: LaneKey, epoch: u32, now: u64) -> u64 {
-        let Some(lane) = self.lane(key) else { return 0 };
+        let Some(lane) = self.lane(key.index) else { return 0 };
         let of_epoch = lane.rows.iter().filter(|row| row.get(TAG) == tag(epoch, key.term));
         of_epoch.map(|row| lane_sum(row, now / key.width)).sum()
     }
 
     /// Takes a lane into use. It is visible to calls before the word says that there are lanes.
     pub(crate) fn open_lane(&self, key: LaneKey) {
-        if let Some(cell) = self.lanes.get(key.index) {
+        let lanes = self.lanes.get_or_init(|| Box::new(std::array::from_fn(|_| OnceBox::new())));
+        if let Some(cell) = lanes.get(key.index) {
             let lane = cell.get_or_init(|| Box::new(Lane { term: AtomicU64::new(0), rows: Rows::new() }));
             lane.term.store(u64::from(key.term), Ordering::Relaxed);
         }
     }
 
     pub(crate) fn close_lane(&self, index: usize) {
-        if let Some(lane) = self.lanes.get(index).and_then(|cell| cell.get()) {
+        if let Some(lane) = self.lane(index) {
             lane.term.store(0, Ordering::Relaxed);
         }
     }
 
-    fn lane(&self, key: LaneKey) -> Option<&Lane> {
-        self.lanes.get(key.index).and_then(|cell| cell.get()).map(|lane| &**lane)
+    fn lane(&self, index: usize) -> Option<&Lane> {
+        self.lanes.get()?.get(index)?.get()
     }
 }
 

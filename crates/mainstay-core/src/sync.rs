@@ -12,7 +12,9 @@ pub use loom::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 #[cfg(loom)]
-pub use once::OnceLock;
+pub use once::{OnceBox, OnceLock};
+#[cfg(not(loom))]
+pub use once_cell::race::OnceBox;
 
 /// Locks, and goes on after a panic elsewhere: what is behind our locks is whole at every step, because
 /// no user code runs while they are held.
@@ -64,6 +66,27 @@ mod once {
     impl<T> Default for OnceLock<T> {
         fn default() -> Self {
             Self::new()
+        }
+    }
+
+    /// A box that is made once.
+    #[derive(Debug)]
+    pub struct OnceBox<T>(OnceLock<Box<T>>);
+
+    impl<T> OnceBox<T> {
+        /// No box yet.
+        pub fn new() -> Self {
+            Self(OnceLock::new())
+        }
+
+        /// What is in it, if there is one.
+        pub fn get(&self) -> Option<&T> {
+            self.0.get().map(|value| &**value)
+        }
+
+        /// What is in it, made if there is none.
+        pub fn get_or_init(&self, init: impl FnOnce() -> Box<T>) -> &T {
+            self.0.get_or_init(init)
         }
     }
 }

@@ -183,7 +183,8 @@ fn bytes(memory: &[(String, f64)]) -> Vec<Budget> {
         whole("consecutive rule", 0.0),
         whole("time window", 1.0),
         whole("default rules", 1.0),
-        at_most(format!("compact, in a keyed set: ≤ {COMPACT} B"), of("compact"), COMPACT),
+        at_most(format!("compact, in a keyed set: ≤ {COMPACT} B"), of("compact, "), COMPACT),
+        at_most(format!("compact, default rules: ≤ {COMPACT} B"), of("compact with"), COMPACT),
         at_most(format!("`Rejected`: ≤ {REJECTED} B"), of("`Rejected`"), REJECTED),
     ]
 }
