@@ -245,8 +245,7 @@ impl Place {
         };
         if let Some(slice) = self.slices.get_mut(index) {
             slice.failures += u64::from(failure);
-            let micros = u64::try_from(latency.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
-            slice.latencies.saturating_record(micros.clamp(1, LONGEST_US));
+            slice.latencies.saturating_record(micros(latency).clamp(1, LONGEST_US));
         }
     }
 
@@ -302,7 +301,14 @@ fn place_of_thread() -> usize {
 }
 
 fn moment_of(now: Duration) -> u64 {
-    u64::try_from(now.as_millis() / 250).unwrap_or(u64::MAX)
+    // Not by `as_millis`: a division of 128 bits takes longer than all the rest.
+    now.as_secs().saturating_mul(4).saturating_add(u64::from(now.subsec_millis() / 250))
+}
+
+/// Rounded up.
+fn micros(time: Duration) -> u64 {
+    let of_second = u64::from(time.subsec_nanos().div_ceil(1_000));
+    time.as_secs().saturating_mul(1_000_000).saturating_add(of_second)
 }
 
 fn nanos(time: Duration) -> u64 {

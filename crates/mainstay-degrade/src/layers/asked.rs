@@ -13,16 +13,24 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        // Until it is ready.
-        question: Option<(S, Req)>,
         #[pin]
-        answer: Option<S::Future>,
+        stage: Stage<S, Req, S::Future>,
+    }
+}
+
+pin_project! {
+    // One place for both: it is moved with every future around it.
+    #[project = StageProjection]
+    enum Stage<S, Req, F> {
+        // Until it is ready.
+        Question { question: Option<(S, Req)> },
+        Answer { #[pin] answer: F },
     }
 }
 
 impl<S: Service<Req>, Req> Asked<S, Req> {
     pub(super) fn new(service: S, request: Req) -> Self {
-        Self { question: Some((service, request)), answer: None }
+        Self { stage: Stage::Question { question: Some((service, request)) } }
     }
 }
 
@@ -31,21 +39,27 @@ impl<S: Service<Req>, Req> Future for Asked<S, Req> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some((service, _)) = this.question.as_mut() {
-            let is_ready = ready!(service.poll_ready(cx));
-            let question = this.question.take();
-            is_ready?;
-            this.answer.set(question.map(|(mut service, request)| service.call(request)));
-        }
-        match this.answer.as_pin_mut() {
-            Some(answer) => answer.poll(cx),
-            None => Poll::Pending,
+        loop {
+            match this.stage.as_mut().project() {
+                StageProjection::Question { question } => {
+                    // Nothing is left of it if it was not ready and never will be, or panicked.
+                    let Some((service, _)) = question.as_mut() else { return Poll::Pending };
+                    let is_ready = ready!(service.poll_ready(cx));
+                    let asked = question.take();
+                    is_ready?;
+                    let Some((mut service, request)) = asked else { return Poll::Pending };
+                    this.stage.set(Stage::Answer { answer: service.call(request) });
+                }
+                StageProjection::Answer { answer } => return answer.poll(cx),
+            }
         }
     }
 }
 
 impl<S: Service<Req>, Req> fmt::Debug for Asked<S, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asked").field("waits", &self.question.is_some()).finish_non_exhaustive()
+        f.debug_struct("Asked")
+            .field("waits", &matches!(self.stage, Stage::Question { .. }))
+            .finish_non_exhaustive()
     }
 }

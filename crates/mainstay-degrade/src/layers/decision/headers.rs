@@ -31,6 +31,9 @@ pub(super) fn write(headers: &mut HeaderMap, assessment: &Assessment, marks: Mar
             put(headers, DEGRADED_REASON, &reason(assessment, false));
         }
     }
+    if marks == Marks::default() {
+        return;
+    }
     let ways: Vec<_> = marks.ways().map(Degraded::as_str).collect();
     put(headers, DEGRADED_ANSWER, &ways.join(", "));
     if let Some(age) = marks.age {
