@@ -16,8 +16,15 @@ pub struct Executed {
     pub locked: Option<f64>,
 }
 
-const FEW: u64 = 2_000;
-const MANY: u64 = 12_000;
+/// How often a subject is called in each of two runs.
+#[derive(Clone, Copy)]
+struct Calls {
+    few: u64,
+    many: u64,
+}
+
+const SHORT: Calls = Calls { few: 2_000, many: 12_000 };
+const LONG: Calls = Calls { few: 100, many: 600 };
 
 /// Whether valgrind can be run; says how to get it if not.
 ///
@@ -42,14 +49,31 @@ pub fn ready() -> Result<(), String> {
 ///
 /// Those of the file system, and what valgrind complains of.
 pub fn measure(keys: &[String]) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
+    measure_by(SHORT, keys)
+}
+
+/// The same of subjects whose calls take many microseconds, by fewer of them.
+///
+/// # Errors
+///
+/// Those of [`measure`].
+pub fn measure_long(keys: &[String]) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
+    measure_by(LONG, keys)
+}
+
+fn measure_by(calls: Calls, keys: &[String]) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("mainstay-callgrind-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let result = measure_in(&folder, keys);
+    let result = measure_in(&folder, calls, keys);
     std::fs::remove_dir_all(&folder)?;
     result
 }
 
-fn measure_in(folder: &Path, keys: &[String]) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
+fn measure_in(
+    folder: &Path,
+    calls: Calls,
+    keys: &[String],
+) -> Result<HashMap<String, Executed>, Box<dyn Error>> {
     let workers = available_parallelism().map_or(1, usize::from).min(8);
     let mut locks = Locks::default();
     let mut executed = HashMap::new();
@@ -60,7 +84,7 @@ fn measure_in(folder: &Path, keys: &[String]) -> Result<HashMap<String, Executed
                 .enumerate()
                 .map(|(n, key)| {
                     let file = folder.join(n.to_string());
-                    scope.spawn(move || Ok((run(&file, key, FEW)?, run(&file, key, MANY)?)))
+                    scope.spawn(move || Ok((run(&file, key, calls.few)?, run(&file, key, calls.many)?)))
                 })
                 .collect();
             threads
@@ -70,7 +94,7 @@ fn measure_in(folder: &Path, keys: &[String]) -> Result<HashMap<String, Executed
         });
         for (key, run) in keys.iter().zip(runs) {
             let (few, many) = run.map_err(|error: String| format!("{key}: {error}"))?;
-            executed.insert(key.clone(), difference(&few, &many, &mut locks));
+            executed.insert(key.clone(), difference(calls, &few, &many, &mut locks));
         }
     }
     Ok(executed)
@@ -116,14 +140,15 @@ fn parse(text: &str) -> Counts {
     counts
 }
 
-fn difference(few: &Counts, many: &Counts, locks: &mut Locks) -> Executed {
-    let per_call = |count: i64| count as f64 / (MANY - FEW) as f64;
+fn difference(calls: Calls, few: &Counts, many: &Counts, locks: &mut Locks) -> Executed {
+    let calls = calls.many - calls.few;
+    let per_call = |count: i64| count as f64 / calls as f64;
     let (mut instructions, mut locked) = (0, Some(0));
     for (place, &count) in many {
         let count = count.cast_signed() - few.get(place).copied().unwrap_or(0).cast_signed();
         instructions += count;
         // What does not happen at least once in a hundred calls is not part of the call.
-        if count.unsigned_abs() >= (MANY - FEW) / 100 {
+        if count.unsigned_abs() >= calls / 100 {
             locked = match locks.holds(&place.0, place.1) {
                 Some(true) => locked.map(|locked| locked + count),
                 Some(false) => locked,

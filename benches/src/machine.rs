@@ -53,8 +53,14 @@ fn kernel() -> String {
     format!("{} {}", std::env::consts::OS, release.trim())
 }
 
-/// The load of the last minute; 0 where nobody knows.
+/// By this name `report` tells its parts the load before all of them: what a part finds is that of the part before it.
+pub const LOAD: &str = "MAINSTAY_BENCHES_LOAD";
+
+/// The load of the last minute, before anything was measured; 0 where nobody knows.
 pub fn load() -> f64 {
+    if let Some(load) = std::env::var(LOAD).ok().and_then(|load| load.parse().ok()) {
+        return load;
+    }
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::call::{Call, Failure, time};
 use crate::{allocations, instructions, machine};
 
+/// Calls of more nanoseconds are counted fewer times: under callgrind each takes fifty times as long.
+const LONG: f64 = 10_000.0;
+
 /// How long, and how often, each call is timed.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
@@ -61,8 +64,12 @@ pub fn head(title: &str, binary: &str, load: f64, quick: bool, packages: &[&str]
 /// A call cannot be made, or not be counted.
 pub fn measure(calls: &[Call], group: &str, effort: Effort) -> Result<Vec<Figures>, Failure> {
     let nanos = time(calls, effort.rounds, effort.round)?;
-    let names: Vec<String> = calls.iter().map(|call| call.name.to_owned()).collect();
-    let executed = instructions::measure(&names)?;
+    let named = |is_long: bool| -> Vec<String> {
+        let calls = calls.iter().zip(&nanos).filter(|(_, nanos)| (**nanos > LONG) == is_long);
+        calls.map(|(call, _)| call.name.to_owned()).collect()
+    };
+    let mut executed = instructions::measure(&named(false))?;
+    executed.extend(instructions::measure_long(&named(true))?);
     let allocated = allocations::measure(group)?.calls;
     Ok(figures(calls, &nanos, &executed, &allocated))
 }

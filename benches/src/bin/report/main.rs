@@ -38,8 +38,14 @@ fn report(args: &Args) -> Result<bool, Failure> {
     let (mut pages, mut whole) = (Vec::new(), true);
     for part in PARTS.iter().filter(|part| args.wants(part)) {
         eprintln!("=== {}", part.name);
-        match part.run(args.quick) {
-            Ok(text) => pages.push(Page { part, text, measured_now: true }),
+        match part.run(args.quick, load) {
+            Ok(text) => {
+                // At once: it stays if the rest is broken off.
+                if let Some(path) = &args.markdown {
+                    std::fs::write(part.file(path), &text)?;
+                }
+                pages.push(Page { part, text, measured_now: true });
+            }
             Err(error) => {
                 eprintln!("report: {}: {error}", part.name);
                 whole = false;
@@ -47,9 +53,6 @@ fn report(args: &Args) -> Result<bool, Failure> {
         }
     }
     if let Some(path) = &args.markdown {
-        for page in &pages {
-            std::fs::write(page.part.file(path), &page.text)?;
-        }
         add_those_there(&mut pages, path);
     }
     let summary = summary::write(&pages, args, load);

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mainstay_benches::call::Failure;
+use mainstay_benches::machine;
 
 /// One of the binaries, which prints a page.
 pub(crate) struct Part {
@@ -43,8 +44,9 @@ impl Part {
     }
 
     /// Runs it: its page. That it misses a budget is no error here; its page says so.
-    pub(crate) fn run(&self, quick: bool) -> Result<String, Failure> {
+    pub(crate) fn run(&self, quick: bool, load: f64) -> Result<String, Failure> {
         let mut command = Command::new(std::env::current_exe()?.with_file_name(self.name));
+        command.env(machine::LOAD, load.to_string());
         if quick {
             command.arg("--quick");
         }
