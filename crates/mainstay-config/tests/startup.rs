@@ -9,10 +9,21 @@ fn start(file: &str, variables: &[(&str, &str)]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mainstay.yaml");
     fs::write(&path, file).unwrap();
-    let example = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/startup");
+    let test = std::env::current_exe().unwrap();
+    let (profile, target) = (test.ancestors().nth(2).unwrap(), test.ancestors().nth(3).unwrap());
+    let example = profile.join("examples/startup");
     if !example.exists() {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "mainstay-config", "--example", "startup"]);
+        build.args([
+            "build",
+            "--quiet",
+            "--package",
+            "mainstay-config",
+            "--example",
+            "startup",
+            "--target-dir",
+        ]);
+        build.arg(target);
         assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
     }
     let mut command = Command::new(example);
