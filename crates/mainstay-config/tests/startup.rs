@@ -28,6 +28,8 @@ fn start(file: &str, variables: &[(&str, &str)]) -> Output {
     }
     let mut command = Command::new(example);
     command.arg("mainstay.yaml").current_dir(directory.path()).env_clear();
+    // Where its coverage is measured, it is told so.
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
     command.envs(variables.iter().copied()).output().unwrap()
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Ended {
 pub(crate) fn mainstay(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
     command.args(arguments).env_clear().stdin(Stdio::null());
+    // Where its coverage is measured, it is told so.
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
     command
 }
 
