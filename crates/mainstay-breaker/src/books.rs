@@ -4,10 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::lazily::{Blank, Lazily};
+use crate::ledger::Ledger;
 use crate::phase::nanos;
 use crate::tally::{LANES, LaneKey, Tally};
 use crate::trip::Kind;
-use crate::window::{Marks, Slices, slice_width};
+use crate::window::{Slices, slice_width};
 use crate::{Cause, RuleSnapshot, Settings, Trip, Window};
 
 /// Settings, made ready for judging, and a seed for the jitter. Many breakers may share the settings.
@@ -70,21 +71,6 @@ struct More {
     /// The tally's lanes for each of the plan's windows of time; none in the compact form.
     keys: Vec<LaneKey>,
     last_term: u32,
-}
-
-/// The failures and slow calls in a rule's window.
-enum Ledger {
-    None,
-    Calls {
-        /// The position in the epoch's sequence of verdicts at which the window began to fill.
-        base: u64,
-        failures: Marks,
-        slow: Marks,
-    },
-    Time {
-        failures: Slices,
-        slow: Slices,
-    },
 }
 
 /// One verdict, as the windows see it.
@@ -234,20 +220,7 @@ impl Books {
         self.slices_mut().for_each(Slices::clear);
         let Some(more) = self.more.written() else { return };
         more.run = 0;
-        for ledger in &mut more.ledgers {
-            match ledger {
-                Ledger::None => {}
-                Ledger::Calls { base, failures, slow, .. } => {
-                    *base = 0;
-                    failures.clear(0);
-                    slow.clear(0);
-                }
-                Ledger::Time { failures, slow } => {
-                    failures.clear();
-                    slow.clear();
-                }
-            }
-        }
+        more.ledgers.iter_mut().for_each(Ledger::clear);
     }
 
     /// Another plan: a rule takes over the window of the first old rule that has the same one. Slow marks stay only
@@ -267,12 +240,12 @@ impl Books {
             if position == 0 || !new.rules.iter().any(begins) {
                 return;
             }
-            self.more.ledgers = old.rules.iter().map(|rule| Ledger::new(rule, 0)).collect();
+            self.more.ledgers = old.rules.iter().map(|rule| Ledger::new(rule.window, 0)).collect();
         }
         let ledgers = new.rules.iter().map(|rule| {
             match old.rules.iter().zip(&self.more.ledgers).find(|(old, _)| old.window == rule.window) {
                 Some((old, ledger)) => ledger.inherited(old.slow_limit == rule.slow_limit),
-                None => Ledger::new(rule, position),
+                None => Ledger::new(rule.window, position),
             }
         });
         self.more.ledgers = ledgers.collect();
@@ -325,7 +298,7 @@ impl Books {
     fn set_slices(&mut self, mut all: impl Iterator<Item = Slices>) {
         self.slices = all.next().map(Box::new);
         let others: Vec<_> = all.collect();
-        if others.len() != self.more.slices.len() || !others.is_empty() {
+        if !others.is_empty() || !self.more.slices.is_empty() {
             self.more.slices = others;
         }
     }
@@ -375,7 +348,7 @@ impl Books {
         }
         let position = self.position(at);
         if self.more.ledgers.is_empty() {
-            self.more.ledgers = plan.rules.iter().map(|rule| Ledger::new(rule, 0)).collect();
+            self.more.ledgers = plan.rules.iter().map(|rule| Ledger::new(rule.window, 0)).collect();
         }
         for (ledger, rule) in self.more.ledgers.iter_mut().zip(&plan.rules) {
             let is_slow = entry.took >= rule.slow_limit;
@@ -474,38 +447,5 @@ impl Blank for More {
             last_term: 0,
         };
         &BLANK
-    }
-}
-
-// === impl Ledger ===
-
-impl Ledger {
-    /// An empty one, from a position of the epoch on.
-    fn new(rule: &Rule, base: u64) -> Self {
-        match rule.window {
-            None => Self::None,
-            Some(Window::Calls(n)) => {
-                Self::Calls { base, failures: Marks::new(n, base), slow: Marks::new(n, base) }
-            }
-            Some(Window::Time(_)) => Self::Time { failures: Slices::new(), slow: Slices::new() },
-        }
-    }
-
-    /// For a rule with the same window; without the slow marks if they mean something else there.
-    fn inherited(&self, same_limit: bool) -> Self {
-        match self {
-            Self::None => Self::None,
-            Self::Calls { base, failures, slow } => {
-                let mut slow = slow.clone();
-                if !same_limit {
-                    slow.clear(0);
-                }
-                Self::Calls { base: *base, failures: failures.clone(), slow }
-            }
-            Self::Time { failures, slow } => {
-                let slow = if same_limit { slow.clone() } else { Slices::new() };
-                Self::Time { failures: failures.clone(), slow }
-            }
-        }
     }
 }

@@ -47,6 +47,7 @@ mod keyed;
 #[cfg(feature = "tower")]
 mod layer;
 mod lazily;
+mod ledger;
 mod machine;
 mod pace;
 mod permit;

@@ -69,7 +69,8 @@ mod once {
         }
     }
 
-    /// A box that is made once.
+    /// A box that is made once. Of two who make it at the same time the real one drops what the second made; here the second waits.
+    /// What makes one must therefore do nothing else.
     #[derive(Debug)]
     pub struct OnceBox<T>(OnceLock<Box<T>>);
 

@@ -59,7 +59,7 @@ impl<S: Service<Req>, Req> Future for Asked<S, Req> {
 impl<S: Service<Req>, Req> fmt::Debug for Asked<S, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked")
-            .field("waits", &matches!(self.stage, Stage::Question { .. }))
+            .field("waits", &matches!(self.stage, Stage::Question { question: Some(_) }))
             .finish_non_exhaustive()
     }
 }
