@@ -33,8 +33,7 @@ impl Machine {
         self.turn_away_at_once(word, |ticket| Ok(Permit(Held::new(self, ticket))), Err)
     }
 
-    /// The usual rejection, written where the caller wants it: without the lock, as long as what is posted belongs to
-    /// the word and nothing is due.
+    /// The usual rejection, written where the caller wants it.
     #[inline(always)]
     pub(crate) fn turn_away_at_once<R>(
         &self,
@@ -42,26 +41,31 @@ impl Machine {
         admitted: impl FnOnce(Ticket) -> R,
         rejected: impl FnOnce(Rejected) -> R,
     ) -> R {
-        let closer = 'closer: {
-            if word::control(word) == Control::Automatic
-                && let Some(reason) = reason(word)
-            {
-                let Some((due, cells)) = self.posted(word) else { break 'closer self.admit_under_lock() };
-                let Some(now) = self.well_before(due) else { break 'closer self.admit_under_lock() };
-                self.tally.bump(tally::REJECTED);
-                return rejected(Rejected::in_nanos(
-                    self.identity.name,
-                    reason,
-                    due - now,
-                    Cause::unpack(cells),
-                ));
-            }
-            self.look_closer(word)
-        };
-        match closer {
+        if let Some(known) = self.known_rejection(word) {
+            self.tally.bump(tally::REJECTED);
+            return rejected(known);
+        }
+        match self.look_closer(word) {
             Ok(ticket) => admitted(ticket),
             Err(closer) => rejected(closer),
         }
+    }
+
+    /// The rejection of a breaker that is plainly open: without the lock, as long as what is posted belongs to the word
+    /// and nothing is due.
+    ///
+    /// The clock is read first. What is posted then goes from its cells into the rejection without being put away over a
+    /// call.
+    #[inline(always)]
+    pub(crate) fn known_rejection(&self, word: u64) -> Option<Rejected> {
+        if !word::is_plainly_open(word) {
+            return None;
+        }
+        let now = self.identity.clock.coarse_nanos();
+        let (due, cells) = self.rare.get()?.posted();
+        (is_well_before(now, due) && self.word.still(word)).then(|| {
+            Rejected::in_nanos(self.identity.name, RejectReason::Open, due - now, Cause::unpack(cells))
+        })
     }
 
     #[inline(never)]
@@ -147,10 +151,8 @@ impl Machine {
     /// under the lock, so that nobody who waits as long as he was told comes too early.
     #[inline]
     pub(crate) fn well_before(&self, due: u64) -> Option<u64> {
-        /// The longest tick that kernels are built with (100 Hz).
-        const TICK: u64 = 10_000_000;
         let now = self.identity.clock.coarse_nanos();
-        (now.saturating_add(TICK) < due).then_some(now)
+        is_well_before(now, due).then_some(now)
     }
 
     /// While forced, the state goes on by time.
@@ -160,6 +162,14 @@ impl Machine {
             self.poll();
         }
     }
+}
+
+/// Whether that can be told by the coarse clock.
+#[inline(always)]
+pub(crate) fn is_well_before(now: u64, due: u64) -> bool {
+    /// The longest tick that kernels are built with (100 Hz).
+    const TICK: u64 = 10_000_000;
+    now.saturating_add(TICK) < due
 }
 
 /// Why the word alone says that a call is rejected, unless something is due.

@@ -18,29 +18,33 @@ impl Machine {
     /// address nobody should take.
     #[inline(never)]
     pub(crate) fn reject_unready(&self, rejected: &mut Option<Rejected>) {
-        let word = self.word.load();
         self.tally.bump(tally::REJECTED);
-        let name = self.identity.name;
+        *rejected = self.known_rejection(self.word.load());
+        if rejected.is_none() {
+            *rejected = Some(self.refuse_at_a_closer_look());
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_at_a_closer_look(&self) -> Rejected {
+        let word = self.word.load();
+        if word::control(word) == Control::ForcedOpen
+            && let Some((_, cells)) = self.posted(word)
+        {
+            let (reason, wait) = (RejectReason::Forced, Rejected::UNKNOWN);
+            return Rejected::in_nanos(self.identity.name, reason, wait, Cause::unpack(cells));
+        }
         if word::control(word) == Control::Automatic
             && let Some(reason) = reason(word)
             && let Some((due, cells)) = self.posted(word)
             && let Some(now) = self.well_before(due)
         {
-            *rejected = Some(Rejected::in_nanos(name, reason, due - now, Cause::unpack(cells)));
-            return;
+            return Rejected::in_nanos(self.identity.name, reason, due - now, Cause::unpack(cells));
         }
-        if word::control(word) == Control::ForcedOpen
-            && let Some((_, cells)) = self.posted(word)
-        {
-            let (reason, wait) = (RejectReason::Forced, Rejected::UNKNOWN);
-            *rejected = Some(Rejected::in_nanos(name, reason, wait, Cause::unpack(cells)));
-            return;
-        }
-        *rejected = Some(self.refuse_under_lock());
+        self.refuse_under_lock()
     }
 
-    #[cold]
-    #[inline(never)]
     fn refuse_under_lock(&self) -> Rejected {
         self.with(|inner, now| {
             let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;
@@ -62,8 +66,8 @@ impl Machine {
 
     #[inline(never)]
     fn would_admit_slowly(&self, word: u64) -> bool {
-        if word::control(word) == Control::Automatic
-            && reason(word).is_some()
+        // The same as in `known_rejection`, without the cause.
+        if word::is_plainly_open(word)
             && let Some(due) = self.posted_due(word)
             && self.well_before(due).is_some()
         {
@@ -79,6 +83,13 @@ impl Machine {
             && word & word::CLAIMED == 0
         {
             return true;
+        }
+        if word::control(word) == Control::Automatic
+            && reason(word).is_some()
+            && let Some(due) = self.posted_due(word)
+            && self.well_before(due).is_some()
+        {
+            return false;
         }
         self.with(|inner, now| {
             let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;

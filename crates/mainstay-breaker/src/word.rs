@@ -55,6 +55,14 @@ pub(crate) fn is_passable(word: u64) -> bool {
     (word as u32) & !(PASSABLE as u32) == 0
 }
 
+/// Open by its rules, under no control, and all that belongs to it is posted.
+#[inline(always)]
+pub(crate) fn is_plainly_open(word: u64) -> bool {
+    const ASKED: u32 = (3 << CONTROL | 3 << STAND | CLAIMED) as u32;
+    const OPEN: u32 = (Stand::Open as u32) << STAND;
+    word as u32 & ASKED == OPEN
+}
+
 /// Closed, automatic, without a run of failures and without a slow rule, in the compact form: a success has nothing to do
 /// but to be counted.
 pub(crate) fn is_plain_compact(word: u64) -> bool {
