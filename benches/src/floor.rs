@@ -26,42 +26,56 @@ pub fn visit(visitor: &mut impl Visitor) {
     visitor.subject(bare(Face::Layer, Path::Cloned), || ClonedPerCall::<_, Healthy>::new(Bare));
 
     let floor = |path, what| Id::new(Face::Sync, path, Who::Floor, what);
-    let (bump, timed) = ("two loads and a bump", "the same, a coarse clock and a bump");
-    visitor.subject(floor(Path::Closed, bump).by("arc"), || {
+    visitor.subject(floor(Path::Closed, BUMP).by("arc"), || {
         Guarded::<_, Healthy>::new(Arc::new(Floor::new(CLOSED)))
     });
-    visitor.subject(floor(Path::Closed, bump).by("leaked"), || Guarded::<_, Healthy>::new(leaked(CLOSED)));
-    visitor.subject(floor(Path::Closed, timed).by("leaked"), || {
+    visitor.subject(floor(Path::Closed, BUMP).by("leaked"), || Guarded::<_, Healthy>::new(leaked(CLOSED)));
+    visitor.subject(floor(Path::Closed, TIMED).by("leaked"), || {
         Guarded::<_, Healthy>::new(Timed(leaked(CLOSED), Clock::monotonic()))
     });
     visitor.subject(floor(Path::Open, "one load and a bump").by("leaked"), || {
         Guarded::<_, Healthy>::new(leaked(OPEN))
     });
-    visitor.subject(floor(Path::Open, "the same and a coarse clock").by("leaked"), || {
-        Guarded::<_, Healthy>::new(Timed(leaked(OPEN), Clock::monotonic()))
-    });
+    visitor
+        .subject(floor(Path::Open, "the same, a coarse clock and 80 bytes to say why").by("leaked"), || {
+            Guarded::<_, Healthy>::new(Timed(leaked(OPEN), Clock::monotonic()))
+        });
 
     let floor = |path, what| Id::new(Face::Layer, path, Who::Floor, what);
-    visitor.subject(floor(Path::Closed, bump).by("leaked"), || {
-        Layered::<_, Healthy>::new(Layer(leaked(CLOSED)))
+    visitor.subject(floor(Path::Closed, BUMP).by("leaked"), || {
+        Layered::<_, Healthy>::new(Least::around(leaked(CLOSED)))
     });
-    visitor.subject(floor(Path::Closed, bump).by("arc"), || {
-        Layered::<_, Healthy>::new(Layer(Arc::new(Floor::new(CLOSED))))
+    visitor.subject(floor(Path::Closed, BUMP).by("arc"), || {
+        Layered::<_, Healthy>::new(Least::around(Arc::new(Floor::new(CLOSED))))
     });
-    visitor.subject(floor(Path::Closed, timed).by("leaked"), || {
-        Layered::<_, Healthy>::new(Layer(timed_and_leaked(CLOSED)))
+    visitor.subject(floor(Path::Closed, PROMISED).by("leaked"), || {
+        Layered::<_, Healthy>::new(Promised::around(leaked(CLOSED)))
     });
-    let told = "one load, a bump, a coarse clock and 80 bytes to say why";
-    visitor.subject(floor(Path::Open, told).by("leaked"), || {
-        Layered::<_, Healthy>::new(Layer(timed_and_leaked(OPEN)))
+    visitor.subject(floor(Path::Closed, PROMISED).by("arc"), || {
+        Layered::<_, Healthy>::new(Promised::around(Arc::new(Floor::new(CLOSED))))
     });
-    visitor.subject(floor(Path::Cloned, bump).by("leaked"), || {
-        ClonedPerCall::<_, Healthy>::new(Layer(leaked(CLOSED)))
+    visitor.subject(floor(Path::Closed, TIMED).by("leaked"), || {
+        Layered::<_, Healthy>::new(Least::around(timed_and_leaked(CLOSED)))
     });
-    visitor.subject(floor(Path::Cloned, bump).by("arc"), || {
-        ClonedPerCall::<_, Healthy>::new(Layer(Arc::new(Floor::new(CLOSED))))
+    visitor.subject(floor(Path::Open, TOLD).by("leaked"), || {
+        Layered::<_, Healthy>::new(Least::around(timed_and_leaked(OPEN)))
+    });
+    visitor.subject(floor(Path::Open, PROMISED_AND_TOLD).by("leaked"), || {
+        Layered::<_, Healthy>::new(Promised::around(timed_and_leaked(OPEN)))
+    });
+    visitor.subject(floor(Path::Cloned, BUMP).by("leaked"), || {
+        ClonedPerCall::<_, Healthy>::new(Least::around(leaked(CLOSED)))
+    });
+    visitor.subject(floor(Path::Cloned, BUMP).by("arc"), || {
+        ClonedPerCall::<_, Healthy>::new(Least::around(Arc::new(Floor::new(CLOSED))))
     });
 }
+
+const BUMP: &str = "two loads and a bump";
+const TIMED: &str = "the same, a coarse clock and a bump";
+const PROMISED: &str = "the same, asked before the call too, the answer kept, and a dropped call counted";
+const TOLD: &str = "one load, a bump, a coarse clock and 80 bytes to say why";
+const PROMISED_AND_TOLD: &str = "the same, asked before the call too, by the clock, and the answer kept";
 
 /// No breaker at all.
 #[derive(Clone)]
@@ -101,6 +115,13 @@ impl Floor {
         if let Some(Padded(count)) = self.counts.get(stripe()) {
             count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
+    }
+
+    /// A call was dropped before its end.
+    #[cold]
+    #[inline(never)]
+    fn dropped(&self) {
+        self.bump();
     }
 
     #[inline]
@@ -149,24 +170,61 @@ impl Guard for Timed {
     fn call(&self, work: impl FnOnce() -> Result<u64, Failure>) -> Answer {
         let Self(floor, clock) = self;
         let answer = floor.guarded(work);
-        if clock.coarse_nanos() < u64::MAX {
-            floor.bump();
+        let now = clock.coarse_nanos();
+        match answer {
+            Answer::Rejected => _ = black_box(why(now)),
+            _ if now < u64::MAX => floor.bump(),
+            _ => {}
         }
         answer
     }
 }
 
-/// The least that a layer could do: what [`Floor`] does, around a future that has its handle until it ends.
+/// The least that a layer could do: what [`Floor`] does, around a future that has its handle until it ends. With
+/// `PROMISES` the least that does what a layer must: the inner service is asked only if calls pass, a call is made only
+/// if it was ready, and one that is dropped is counted.
 #[derive(Clone)]
-struct Layer<H>(H);
+struct Layer<H, const PROMISES: bool> {
+    handle: H,
+    readied: bool,
+}
 
-enum LayerFuture<H> {
-    Working { work: Ready<Result<u64, Failure>>, handle: H },
+type Least<H> = Layer<H, false>;
+type Promised<H> = Layer<H, true>;
+
+enum LayerFuture<H: Handle, const PROMISES: bool> {
+    Working { work: Ready<Result<u64, Failure>>, held: Held<H, PROMISES> },
     Rejected { why: Option<Why> },
+}
+
+/// The handle of a call under way.
+struct Held<H: Handle, const PROMISES: bool> {
+    handle: H,
+    ended: bool,
+}
+
+impl<H: Handle, const PROMISES: bool> Drop for Held<H, PROMISES> {
+    #[inline]
+    fn drop(&mut self) {
+        if PROMISES && !self.ended {
+            self.handle.floor().dropped();
+        }
+    }
+}
+
+impl<H, const PROMISES: bool> Layer<H, PROMISES> {
+    fn around(handle: H) -> Self {
+        Self { handle, readied: false }
+    }
 }
 
 /// As large as a rejection that says which breaker, why, and when to come again.
 type Why = [u64; 10];
+
+#[inline]
+fn why(now: u64) -> Why {
+    std::array::from_fn(|at| now + at as u64)
+}
 
 enum LayerError {
     Rejected(Why),
@@ -209,45 +267,51 @@ impl Handle for &'static Timed {
     }
 }
 
-impl<H: Handle> Service<u64> for Layer<H> {
+impl<H: Handle, const PROMISES: bool> Service<u64> for Layer<H, PROMISES> {
     type Response = u64;
     type Error = LayerError;
-    type Future = LayerFuture<H>;
+    type Future = LayerFuture<H, PROMISES>;
 
     #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LayerError>> {
+        if PROMISES {
+            let passes = self.handle.floor().word.0.load(Ordering::Acquire) == CLOSED;
+            self.readied = passes || self.handle.now().is_none_or(|now| now == u64::MAX);
+        }
         Poll::Ready(Ok(()))
     }
 
     #[inline]
-    fn call(&mut self, request: u64) -> LayerFuture<H> {
-        let floor = self.0.floor();
-        let word = floor.word.0.load(Ordering::Acquire);
-        if word == CLOSED {
-            return LayerFuture::Working { work: ready(perform(request)), handle: self.0.clone() };
+    fn call(&mut self, request: u64) -> Self::Future {
+        let floor = self.handle.floor();
+        let readied = !PROMISES || std::mem::take(&mut self.readied);
+        if readied && floor.word.0.load(Ordering::Acquire) == CLOSED {
+            let held = Held { handle: self.handle.clone(), ended: false };
+            return LayerFuture::Working { work: ready(perform(request)), held };
         }
         floor.bump();
-        let now = self.0.now().unwrap_or_default();
-        LayerFuture::Rejected { why: Some(std::array::from_fn(|at| now + at as u64)) }
+        let now = self.handle.now().unwrap_or_default();
+        LayerFuture::Rejected { why: Some(why(now)) }
     }
 }
 
-impl<H: Handle> Future for LayerFuture<H> {
+impl<H: Handle, const PROMISES: bool> Future for LayerFuture<H, PROMISES> {
     type Output = Result<u64, LayerError>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (work, handle) = match self.get_mut() {
-            Self::Working { work, handle } => (work, handle),
+        let (work, held) = match self.get_mut() {
+            Self::Working { work, held } => (work, held),
             Self::Rejected { why } => {
                 return why.take().map_or(Poll::Pending, |why| Poll::Ready(Err(LayerError::Rejected(why))));
             }
         };
         let result = std::task::ready!(Pin::new(work).poll(cx));
-        let floor = handle.floor();
+        held.ended = true;
+        let floor = held.handle.floor();
         if result.is_ok() && floor.word.0.load(Ordering::Acquire) == CLOSED {
             floor.bump();
-            if handle.now().is_some_and(|now| now < u64::MAX) {
+            if held.handle.now().is_some_and(|now| now < u64::MAX) {
                 floor.bump();
             }
         }

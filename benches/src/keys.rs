@@ -1,10 +1,11 @@
 //! A breaker per key, beside a bare map of the same kind and size.
 
 use std::collections::hash_map::RandomState;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, LazyLock};
 
 use mainstay_breaker::{Keyed, Settings, Trip};
+use mainstay_core::Clock;
 use papaya::HashMap;
 
 use crate::catalog::Visitor;
@@ -21,6 +22,7 @@ pub fn visit(visitor: &mut impl Visitor) {
     for (name, span) in [("one key", 1), ("1,000 hot keys", HOT), ("any key", KEYS)] {
         let id = |who| Id::new(Face::Sync, Path::Keyed, who, name);
         visitor.subject(id(Who::Bare), || Lookup::filled(BareMap, span));
+        visitor.subject(id(Who::Floor), || Lookup::filled(CountedMap, span));
         visitor.subject(id(Who::Mainstay), || Lookup::filled(Set, span));
     }
 }
@@ -117,5 +119,41 @@ impl Keys for BareMap {
             Some(value) => crate::work::perform(value.load(Ordering::Acquire)).answer(),
             None => Answer::Rejected,
         }
+    }
+}
+
+/// The least that a keyed breaker could do. The map, and in it what outlives its entry, because the call may: counted up and
+/// down, with a fence by which whoever evicts sees it; a word that is looked at before and after the work; the time of the
+/// last use; and one locked count, because a row for each thread would not fit into 256 bytes.
+#[derive(Clone)]
+struct CountedMap;
+
+#[derive(Default)]
+struct Counted {
+    word: AtomicU64,
+    used: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Keys for CountedMap {
+    #[inline]
+    fn call(&self, key: u64) -> Answer {
+        static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::monotonic);
+        static MAP: LazyLock<HashMap<u64, Arc<Counted>, RandomState>> = LazyLock::new(|| {
+            let map = HashMap::with_capacity_and_hasher(0, RandomState::new());
+            for key in 0..KEYS {
+                map.pin().insert(key, Arc::default());
+            }
+            map
+        });
+        let Some(counted) = MAP.pin().get(&key).cloned() else { return Answer::Rejected };
+        fence(Ordering::SeqCst);
+        let word = counted.word.load(Ordering::Acquire);
+        let result = crate::work::perform(key + 1);
+        if counted.word.load(Ordering::Acquire) == word {
+            counted.used.store(CLOCK.coarse_nanos(), Ordering::Relaxed);
+            counted.count.fetch_add(1, Ordering::AcqRel);
+        }
+        result.answer()
     }
 }

@@ -5,7 +5,7 @@
 mod circuitbreaker_rs;
 mod failsafe;
 mod recloser;
-pub(crate) mod tower_resilience;
+pub mod tower_resilience;
 
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! tower-resilience.
+
 use std::time::Duration;
 
 use tower::Layer;
@@ -68,7 +70,7 @@ fn service(settings: Settings) -> CircuitBreaker<Bare, DefaultClassifier> {
 }
 
 /// Its breaker with a count window around any service.
-pub(crate) fn around<S>(service: S) -> CircuitBreaker<S, DefaultClassifier> {
+pub fn around<S>(service: S) -> CircuitBreaker<S, DefaultClassifier> {
     built(window(), service)
 }
 

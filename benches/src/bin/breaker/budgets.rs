@@ -27,10 +27,11 @@ pub(crate) fn all(figures: &Figures, memory: &[(String, f64)]) -> Vec<Budget> {
     let leaked = "permit, leaked";
     budgets.push(time(
         "sync, count window, 1 % failures",
+        figures,
         sync(Path::OnePercent, "count window", leaked),
         8.0,
     ));
-    budgets.push(time("sync, time window", sync(Path::Closed, "time window", leaked), 8.0));
+    budgets.push(time("sync, time window", figures, sync(Path::Closed, "time window", leaked), 8.0));
     for (how, most) in [("leaked", 3.0), ("arc", 14.0)] {
         let row = figures.ours(Face::Layer, Path::Closed, "consecutive", how);
         budgets.push(over_bare(&format!("layer over the bare service, {how}"), figures, row, most));
@@ -38,13 +39,13 @@ pub(crate) fn all(figures: &Figures, memory: &[(String, f64)]) -> Vec<Budget> {
     for how in ["permit, leaked", "permit, arc", "call, leaked"] {
         let row = sync(Path::Open, "consecutive", how);
         let name = format!("sync, rejection, {how}");
-        budgets.push(time(&name, row, 12.0));
+        budgets.push(time(&name, figures, row, 12.0));
         budgets.push(unlocked(&name, row));
     }
     for how in ["leaked", "arc"] {
         let row = figures.ours(Face::Layer, Path::Open, "consecutive", how);
         let name = format!("layer, rejection, {how}");
-        budgets.push(time(&name, row, 16.0));
+        budgets.push(time(&name, figures, row, 16.0));
         budgets.push(unlocked(&name, row));
     }
     for face in [Face::Sync, Face::Layer] {
@@ -61,7 +62,7 @@ pub(crate) fn all(figures: &Figures, memory: &[(String, f64)]) -> Vec<Budget> {
         }
     }
     let keyed = |rule| figures.ours(Face::Sync, Path::Keyed, rule, "");
-    budgets.push(time("keyed, 1,000 hot keys of a million", keyed("1,000 hot keys"), 50.0));
+    budgets.push(time("keyed, 1,000 hot keys of a million", figures, keyed("1,000 hot keys"), 50.0));
     budgets.push(times_bare("keyed, any key of a million", figures, keyed("any key"), 1.5));
     budgets.push(allocations(figures));
     budgets.extend(bytes(memory));
@@ -85,21 +86,27 @@ fn shortest(name: &str, figures: &Figures, row: Option<&Row>) -> Budget {
         let own = executed.instructions - bare.instructions;
         let locked = executed.locked.map_or("?".to_owned(), |locked| format!("{locked:.0}"));
         let few = own < MOST_INSTRUCTIONS + 0.5 && executed.locked.is_none_or(|locked| locked < 0.5);
-        (format!("{:.1} ns, {own:.0} instructions, {locked} locked", row.nanos), Some(fast && few))
+        let floors = floors(figures, row);
+        (format!("{:.1} ns{floors}, {own:.0} instructions, {locked} locked", row.nanos), Some(fast && few))
     })
 }
 
-fn time(name: &str, row: Option<&Row>, most: f64) -> Budget {
+fn time(name: &str, figures: &Figures, row: Option<&Row>, most: f64) -> Budget {
     budget(format!("{name}: ≤ {most} ns"), row, |row| {
-        (format!("{:.1} ns", row.nanos), Some(row.nanos <= most))
+        (format!("{:.1} ns{}", row.nanos, floors(figures, row)), Some(row.nanos <= most))
     })
+}
+
+/// How many times the floor's time it takes, if there is one.
+fn floors(figures: &Figures, row: &Row) -> String {
+    figures.floor(row.id).map_or(String::new(), |floor| format!(", {:.1} floors", row.nanos / floor.nanos))
 }
 
 fn over_bare(name: &str, figures: &Figures, row: Option<&Row>, most: f64) -> Budget {
     budget(format!("{name}: ≤ {most} ns"), row, |row| match figures.bare(row.id) {
         Some(bare) => {
             let over = row.nanos - bare.nanos;
-            (format!("{over:.1} ns"), Some(over <= most))
+            (format!("{over:.1} ns{}", floors(figures, row)), Some(over <= most))
         }
         None => (String::new(), None),
     })
@@ -109,7 +116,8 @@ fn times_bare(name: &str, figures: &Figures, row: Option<&Row>, most: f64) -> Bu
     budget(format!("{name}: ≤ {most}x the bare map"), row, |row| match figures.bare(row.id) {
         Some(bare) => {
             let times = row.nanos / bare.nanos;
-            let measured = format!("{times:.2}x ({:.0} ns of {:.0} ns)", row.nanos, bare.nanos);
+            let floors = floors(figures, row);
+            let measured = format!("{times:.2}x ({:.0} ns of {:.0} ns){floors}", row.nanos, bare.nanos);
             (measured, Some(times <= most))
         }
         None => (String::new(), None),

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -18,8 +19,10 @@ use mainstay::breaker::Breaker;
 use mainstay::degrade::{Criticality, DecisionLayer, InExtensions, ObserveLayer, ShedLayer};
 use mainstay::health::Check;
 use mainstay_benches::call::Failure;
+use mainstay_benches::peers::tower_resilience;
 use mainstay_health_axum::Probes;
 use mainstay_http::HttpLayer;
+use metrics::{counter, histogram};
 use tower::timeout::Timeout;
 use tower::util::Either;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
@@ -33,6 +36,9 @@ pub(crate) type Outgoing = axum::http::Request<Empty<Bytes>>;
 
 /// How long the upstream may take.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How many requests the peers' limit lets through at once: more than there are connections.
+const MOST_AT_ONCE: usize = 256;
 
 /// What comes in is told by a header of the caller, as the reference stack has it.
 static CRITICALITY: HeaderName = HeaderName::from_static("x-criticality");
@@ -74,9 +80,14 @@ where
         handlers(HttpLayer::client(breaker).timeout(DEADLINE).layer(client), upstream)
     } else if variant == Variant::TimeOut {
         handlers(Timeout::new(client, DEADLINE), upstream)
+    } else if variant == Variant::Peers {
+        handlers(Timeout::new(tower_resilience::around(client), DEADLINE), upstream)
     } else {
         handlers(client, upstream)
     };
+    if variant == Variant::Peers {
+        return Ok(Either::Right(Either::Left(by_others(handlers))));
+    }
     if !variant.degrades() {
         return Ok(Either::Left(handlers));
     }
@@ -87,7 +98,30 @@ where
         .layer(ShedLayer::new(degradation, criticality).assessed_by(InExtensions).reject_http())
         .map_response(|response: axum::http::Response<_>| response.map(Body::new))
         .layer(ObserveLayer::http(degradation.observer()));
-    Ok(Either::Right(stack.service(handlers.merge(Probes::new(mainstay.health()).router()))))
+    let whole = stack.service(handlers.merge(Probes::new(mainstay.health()).router()));
+    Ok(Either::Right(Either::Right(whole)))
+}
+
+/// What sheds and what measures, without Mainstay. It is judged by how many requests there are, not by what they matter.
+fn by_others(
+    handlers: Router,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static {
+    let (took, answered) = (histogram!("took_seconds"), counter!("answered"));
+    ServiceBuilder::new()
+        .map_future(move |answer| {
+            let (took, answered) = (took.clone(), answered.clone());
+            async move {
+                let begun = Instant::now();
+                let answer = answer.await;
+                took.record(begun.elapsed());
+                answered.increment(1);
+                answer
+            }
+        })
+        .layer(HandleErrorLayer::new(async |_: BoxError| StatusCode::SERVICE_UNAVAILABLE))
+        .load_shed()
+        .concurrency_limit(MOST_AT_ONCE)
+        .service(handlers)
 }
 
 fn handlers<S, B>(client: S, upstream: Uri) -> Router
