@@ -41,8 +41,7 @@ impl Machine {
         admitted: impl FnOnce(Ticket) -> R,
         rejected: impl FnOnce(Rejected) -> R,
     ) -> R {
-        if let Some(known) = self.known_rejection(word) {
-            self.tally.bump(tally::REJECTED);
+        if let Some(known) = self.reject_at_once(word, || self.tally.bump(tally::REJECTED)) {
             return rejected(known);
         }
         match self.look_closer(word) {
@@ -51,21 +50,24 @@ impl Machine {
         }
     }
 
-    /// The rejection of a breaker that is plainly open: without the lock, as long as what is posted belongs to the word
+    /// Rejects a call of a breaker that is plainly open: without the lock, as long as what is posted belongs to the word
     /// and nothing is due.
     ///
-    /// The clock is read first. What is posted then goes from its cells into the rejection without being put away over a
-    /// call.
+    /// The clock is read and the call counted (by `count`) before what is posted is taken apart, so that this has all
+    /// registers.
     #[inline(always)]
-    pub(crate) fn known_rejection(&self, word: u64) -> Option<Rejected> {
+    pub(crate) fn reject_at_once(&self, word: u64, count: impl FnOnce()) -> Option<Rejected> {
         if !word::is_plainly_open(word) {
             return None;
         }
         let now = self.identity.clock.coarse_nanos();
         let (due, cells) = self.rare.get()?.posted();
-        (is_well_before(now, due) && self.word.still(word)).then(|| {
-            Rejected::in_nanos(self.identity.name, RejectReason::Open, due - now, Cause::unpack(cells))
-        })
+        if !is_well_before(now, due) || !self.word.still(word) {
+            return None;
+        }
+        count();
+        let cause = Cause::unpack(cells);
+        Some(Rejected::in_nanos(self.identity.name, RejectReason::Open, due - now, cause))
     }
 
     #[inline(never)]
