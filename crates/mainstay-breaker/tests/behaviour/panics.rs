@@ -7,8 +7,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use mainstay_breaker::{Breaker, Clock, OpenFor, State, Trip, Verdict};
 
+/// On a clock that stands, so that it is open for as long as a test looks at it.
 fn breaker() -> Breaker {
-    Breaker::builder("panics").trip(Trip::consecutive_failures(2)).build().unwrap()
+    let (clock, _) = Clock::manual();
+    Breaker::builder("panics").clock(clock).trip(Trip::consecutive_failures(2)).build().unwrap()
 }
 
 fn unwinds<T>(work: impl FnOnce() -> T) -> Box<dyn std::any::Any + Send> {
