@@ -41,8 +41,9 @@ impl Machine {
         admitted: impl FnOnce(Ticket) -> R,
         rejected: impl FnOnce(Rejected) -> R,
     ) -> R {
-        if let Some(known) = self.reject_at_once(word, || self.tally.bump(tally::REJECTED)) {
-            return rejected(known);
+        if let Some((wait, cells)) = self.told_at_once(word) {
+            self.tally.bump(tally::REJECTED);
+            return rejected(self.rejected_for(wait, Cause::unpack(cells)));
         }
         match self.look_closer(word) {
             Ok(ticket) => admitted(ticket),
@@ -50,24 +51,24 @@ impl Machine {
         }
     }
 
-    /// Rejects a call of a breaker that is plainly open: without the lock, as long as what is posted belongs to the word
-    /// and nothing is due.
+    /// What a call of a breaker that is plainly open is told, how long to wait and why: without the lock, as long as what
+    /// is posted belongs to the word and nothing is due.
     ///
-    /// The clock is read and the call counted (by `count`) before what is posted is taken apart, so that this has all
-    /// registers.
+    /// The clock is read first: what is posted need not be put away over a call.
     #[inline(always)]
-    pub(crate) fn reject_at_once(&self, word: u64, count: impl FnOnce()) -> Option<Rejected> {
+    pub(crate) fn told_at_once(&self, word: u64) -> Option<(u64, [u64; Cause::CELLS])> {
         if !word::is_plainly_open(word) {
             return None;
         }
         let now = self.identity.clock.coarse_nanos();
         let (due, cells) = self.rare.get()?.posted();
-        if !is_well_before(now, due) || !self.word.still(word) {
-            return None;
-        }
-        count();
-        let cause = Cause::unpack(cells);
-        Some(Rejected::in_nanos(self.identity.name, RejectReason::Open, due - now, cause))
+        (is_well_before(now, due) && self.word.still(word)).then(|| (due - now, cells))
+    }
+
+    /// The rejection of a breaker that is plainly open.
+    #[inline(always)]
+    pub(crate) fn rejected_for(&self, wait: u64, cause: Option<Cause>) -> Rejected {
+        Rejected::in_nanos(self.identity.name, RejectReason::Open, wait, cause)
     }
 
     #[inline(never)]

@@ -85,6 +85,12 @@ impl Rejected {
         Self { name, reason, retry_after: Wait(wait), cause }
     }
 
+    #[cfg(feature = "tower")]
+    #[inline(always)]
+    pub(crate) fn cause_mut(&mut self) -> &mut Option<Cause> {
+        &mut self.cause
+    }
+
     /// Nobody knows how long to wait.
     pub(crate) const UNKNOWN: u64 = u64::MAX;
 

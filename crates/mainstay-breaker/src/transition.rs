@@ -228,25 +228,34 @@ impl Cause {
     }
 
     #[inline(always)]
-    pub(crate) fn unpack([tag, a, b, c, d]: [u64; Self::CELLS]) -> Option<Self> {
+    pub(crate) fn unpack(cells: [u64; Self::CELLS]) -> Option<Self> {
+        Self::unpacked(cells, |cause| cause)
+    }
+
+    /// Straight to its place in memory: with the registers that each cause needs, and not those that all of them need together.
+    #[cfg(feature = "tower")]
+    #[inline(always)]
+    pub(crate) fn unpack_to(cells: [u64; Self::CELLS], place: &mut Option<Self>) {
+        Self::unpacked(cells, |cause| *place = cause);
+    }
+
+    #[inline(always)]
+    fn unpacked<R>([tag, a, b, c, d]: [u64; Self::CELLS], put: impl FnOnce(Option<Self>) -> R) -> R {
         let rule = (tag >> 8) as u8;
         let (failures, limit) = (a as u32, b as u32);
-        Some(match tag & 0xff {
-            1 => Self::ConsecutiveFailures { rule, failures, limit },
-            2 => Self::FailureRate { rule, failures: a, calls: b, threshold: f64::from_bits(c) },
-            3 => Self::SlowRate {
-                rule,
-                slow: a,
-                calls: b,
-                threshold: f64::from_bits(c),
-                slower_than: Duration::from_nanos(d),
-            },
-            4 => Self::Failures { rule, failures: a, calls: b, limit: c as u32 },
-            5 => Self::ProbeFailed { failures, limit },
-            6 => Self::ProbeSlow { failures, limit },
-            7 => Self::ProbeTimedOut { failures, limit },
-            8 => Self::Manual,
-            _ => return None,
-        })
+        match tag & 0xff {
+            1 => put(Some(Self::ConsecutiveFailures { rule, failures, limit })),
+            2 => put(Some(Self::FailureRate { rule, failures: a, calls: b, threshold: f64::from_bits(c) })),
+            3 => {
+                let (threshold, slower_than) = (f64::from_bits(c), Duration::from_nanos(d));
+                put(Some(Self::SlowRate { rule, slow: a, calls: b, threshold, slower_than }))
+            }
+            4 => put(Some(Self::Failures { rule, failures: a, calls: b, limit: c as u32 })),
+            5 => put(Some(Self::ProbeFailed { failures, limit })),
+            6 => put(Some(Self::ProbeSlow { failures, limit })),
+            7 => put(Some(Self::ProbeTimedOut { failures, limit })),
+            8 => put(Some(Self::Manual)),
+            _ => put(None),
+        }
     }
 }
