@@ -30,15 +30,11 @@ pub fn visit(visitor: &mut impl Visitor) {
         Guarded::<_, Healthy>::new(Arc::new(Floor::new(CLOSED)))
     });
     visitor.subject(floor(Path::Closed, BUMP).by("leaked"), || Guarded::<_, Healthy>::new(leaked(CLOSED)));
-    visitor.subject(floor(Path::Closed, TIMED).by("leaked"), || {
-        Guarded::<_, Healthy>::new(Timed(leaked(CLOSED), Clock::monotonic()))
-    });
-    visitor.subject(floor(Path::Open, "one load and a bump").by("leaked"), || {
-        Guarded::<_, Healthy>::new(leaked(OPEN))
-    });
+    visitor.subject(floor(Path::Closed, TIMED).by("leaked"), || Guarded::<_, Healthy>::new(timed(CLOSED)));
+    visitor.subject(floor(Path::Open, LOAD).by("leaked"), || Guarded::<_, Healthy>::new(leaked(OPEN)));
     visitor
         .subject(floor(Path::Open, "the same, a coarse clock and 80 bytes to say why").by("leaked"), || {
-            Guarded::<_, Healthy>::new(Timed(leaked(OPEN), Clock::monotonic()))
+            Guarded::<_, Healthy>::new(timed(OPEN))
         });
 
     let floor = |path, what| Id::new(Face::Layer, path, Who::Floor, what);
@@ -54,8 +50,11 @@ pub fn visit(visitor: &mut impl Visitor) {
     visitor.subject(floor(Path::Closed, PROMISED).by("arc"), || {
         Layered::<_, Healthy>::new(Promised::around(Arc::new(Floor::new(CLOSED))))
     });
-    visitor.subject(floor(Path::Closed, TIMED).by("leaked"), || {
-        Layered::<_, Healthy>::new(Least::around(timed_and_leaked(CLOSED)))
+    visitor.subject(floor(Path::Closed, PROMISED_AND_TIMED).by("leaked"), || {
+        Layered::<_, Healthy>::new(Promised::around(timed_and_leaked(CLOSED)))
+    });
+    visitor.subject(floor(Path::Closed, PROMISED_AND_TIMED).by("arc"), || {
+        Layered::<_, Healthy>::new(Promised::around(Arc::new(timed(CLOSED))))
     });
     visitor.subject(floor(Path::Open, TOLD).by("leaked"), || {
         Layered::<_, Healthy>::new(Least::around(timed_and_leaked(OPEN)))
@@ -63,19 +62,32 @@ pub fn visit(visitor: &mut impl Visitor) {
     visitor.subject(floor(Path::Open, PROMISED_AND_TOLD).by("leaked"), || {
         Layered::<_, Healthy>::new(Promised::around(timed_and_leaked(OPEN)))
     });
-    visitor.subject(floor(Path::Cloned, BUMP).by("leaked"), || {
-        ClonedPerCall::<_, Healthy>::new(Least::around(leaked(CLOSED)))
+    visitor.subject(floor(Path::Cloned, PROMISED).by("leaked"), || {
+        ClonedPerCall::<_, Healthy>::new(Promised::around(leaked(CLOSED)))
     });
-    visitor.subject(floor(Path::Cloned, BUMP).by("arc"), || {
-        ClonedPerCall::<_, Healthy>::new(Least::around(Arc::new(Floor::new(CLOSED))))
+    visitor.subject(floor(Path::Cloned, PROMISED).by("arc"), || {
+        ClonedPerCall::<_, Healthy>::new(Promised::around(Arc::new(Floor::new(CLOSED))))
     });
 }
 
 const BUMP: &str = "two loads and a bump";
-const TIMED: &str = "the same, a coarse clock and a bump";
-const PROMISED: &str = "the same, asked before the call too, the answer kept, and a dropped call counted";
+const TIMED: &str = "two loads, a bump, a coarse clock and a bump";
+const PROMISED: &str =
+    "two loads and a bump, asked before the call too, the answer kept, a dropped call counted";
+const PROMISED_AND_TIMED: &str = "all that, a coarse clock and a bump";
+const LOAD: &str = "one load and a bump";
 const TOLD: &str = "one load, a bump, a coarse clock and 80 bytes to say why";
-const PROMISED_AND_TOLD: &str = "the same, asked before the call too, by the clock, and the answer kept";
+const PROMISED_AND_TOLD: &str = "all that, asked before the call too, by the clock, and the answer kept";
+
+/// Whether a floor looks at the clock.
+pub fn is_timed(rule: &str) -> bool {
+    [TIMED, PROMISED_AND_TIMED, TOLD, PROMISED_AND_TOLD].contains(&rule)
+}
+
+/// Whether a floor does what a layer must, and not only what it could not do without.
+pub fn is_promised(rule: &str) -> bool {
+    [PROMISED, PROMISED_AND_TIMED, PROMISED_AND_TOLD].contains(&rule)
+}
 
 /// No breaker at all.
 #[derive(Clone)]
@@ -143,8 +155,12 @@ fn leaked(word: u64) -> &'static Floor {
     Box::leak(Box::new(Floor::new(word)))
 }
 
+fn timed(word: u64) -> Timed {
+    Timed(leaked(word), Clock::monotonic())
+}
+
 fn timed_and_leaked(word: u64) -> &'static Timed {
-    Box::leak(Box::new(Timed(leaked(word), Clock::monotonic())))
+    Box::leak(Box::new(timed(word)))
 }
 
 impl Guard for Arc<Floor> {
@@ -172,7 +188,7 @@ impl Guard for Timed {
         let answer = floor.guarded(work);
         let now = clock.coarse_nanos();
         match answer {
-            Answer::Rejected => _ = black_box(why(now)),
+            Answer::Rejected => _ = black_box(&why(now)),
             _ if now < u64::MAX => floor.bump(),
             _ => {}
         }
@@ -267,6 +283,18 @@ impl Handle for &'static Timed {
     }
 }
 
+impl Handle for Arc<Timed> {
+    #[inline]
+    fn floor(&self) -> &Floor {
+        self.0
+    }
+
+    #[inline]
+    fn now(&self) -> Option<u64> {
+        Some(self.1.coarse_nanos())
+    }
+}
+
 impl<H: Handle, const PROMISES: bool> Service<u64> for Layer<H, PROMISES> {
     type Response = u64;
     type Error = LayerError;
@@ -276,7 +304,7 @@ impl<H: Handle, const PROMISES: bool> Service<u64> for Layer<H, PROMISES> {
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LayerError>> {
         if PROMISES {
             let passes = self.handle.floor().word.0.load(Ordering::Acquire) == CLOSED;
-            self.readied = passes || self.handle.now().is_none_or(|now| now == u64::MAX);
+            self.readied = passes || self.handle.now().is_some_and(|now| now == u64::MAX);
         }
         Poll::Ready(Ok(()))
     }

@@ -71,19 +71,6 @@ impl Id {
         Self { how, ..self }
     }
 
-    /// Whether its rule, or what it does, needs the clock.
-    pub fn is_timed(&self) -> bool {
-        if self.who == Who::Floor {
-            return self.rule.contains("clock");
-        }
-        self.path == Path::Open || ["time window", "default", "slow"].contains(&self.rule)
-    }
-
-    /// Of a floor: whether it does what a layer must, and not only what it could not do without.
-    pub fn is_promised(&self) -> bool {
-        self.rule.contains("asked before")
-    }
-
     /// One word that names this subject on a command line.
     pub fn key(&self) -> String {
         let mut key = format!("{}/{}/{}/{}", self.face, self.path, self.who, self.rule);

@@ -1,6 +1,7 @@
 //! A breaker per key, beside a bare map of the same kind and size.
 
 use std::collections::hash_map::RandomState;
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, LazyLock};
 
@@ -146,7 +147,13 @@ impl Keys for CountedMap {
             }
             map
         });
-        let Some(counted) = MAP.pin().get(&key).cloned() else { return Answer::Rejected };
+        let Some(counted) = MAP.pin().get(&key).map(|counted| {
+            // Has all of it brought before a locked instruction makes what follows wait.
+            black_box(counted.used.load(Ordering::Relaxed));
+            counted.clone()
+        }) else {
+            return Answer::Rejected;
+        };
         fence(Ordering::SeqCst);
         let word = counted.word.load(Ordering::Acquire);
         let result = crate::work::perform(key + 1);

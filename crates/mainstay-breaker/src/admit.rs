@@ -43,18 +43,19 @@ impl Machine {
     ) -> R {
         if let Some((wait, cells)) = self.told_at_once(word) {
             self.tally.bump(tally::REJECTED);
-            return rejected(self.rejected_for(wait, Cause::unpack(cells)));
+            return rejected(self.rejected_as_open(wait, Cause::unpack(cells)));
         }
         match self.look_closer(word) {
             Ok(ticket) => admitted(ticket),
-            Err(closer) => rejected(closer),
+            Err(turned_away) => rejected(turned_away),
         }
     }
 
     /// What a call of a breaker that is plainly open is told, how long to wait and why: without the lock, as long as what
     /// is posted belongs to the word and nothing is due.
     ///
-    /// The clock is read first: what is posted need not be put away over a call.
+    /// The clock is read first, so that what is posted need not be put away over a call. The word stood before and stands
+    /// after, so the breaker was open then; an earlier time only makes the wait longer.
     #[inline(always)]
     pub(crate) fn told_at_once(&self, word: u64) -> Option<(u64, [u64; Cause::CELLS])> {
         if !word::is_plainly_open(word) {
@@ -67,7 +68,7 @@ impl Machine {
 
     /// The rejection of a breaker that is plainly open.
     #[inline(always)]
-    pub(crate) fn rejected_for(&self, wait: u64, cause: Option<Cause>) -> Rejected {
+    pub(crate) fn rejected_as_open(&self, wait: u64, cause: Option<Cause>) -> Rejected {
         Rejected::in_nanos(self.identity.name, RejectReason::Open, wait, cause)
     }
 
@@ -167,9 +168,9 @@ impl Machine {
     }
 }
 
-/// Whether that can be told by the coarse clock.
+/// Whether a deadline is certainly ahead, at a time of the coarse clock.
 #[inline(always)]
-pub(crate) fn is_well_before(now: u64, due: u64) -> bool {
+fn is_well_before(now: u64, due: u64) -> bool {
     /// The longest tick that kernels are built with (100 Hz).
     const TICK: u64 = 10_000_000;
     now.saturating_add(TICK) < due

@@ -20,7 +20,7 @@ impl Machine {
     pub(crate) fn reject_unready(&self, rejected: &mut Option<Rejected>) {
         self.tally.bump(tally::REJECTED);
         if let Some((wait, cells)) = self.told_at_once(self.word.load()) {
-            Cause::unpack_to(cells, rejected.insert(self.rejected_for(wait, None)).cause_mut());
+            Cause::unpack_to(cells, rejected.insert(self.rejected_as_open(wait, None)).cause_mut());
         } else {
             *rejected = Some(self.refuse_at_a_closer_look());
         }
@@ -67,7 +67,7 @@ impl Machine {
 
     #[inline(never)]
     fn would_admit_slowly(&self, word: u64) -> bool {
-        // The same as in `told_at_once`, without the cause.
+        // As in `told_at_once`, without the cause.
         if word::is_plainly_open(word)
             && let Some(due) = self.posted_due(word)
             && self.well_before(due).is_some()

@@ -106,7 +106,10 @@ fn over_bare(name: &str, figures: &Figures, row: Option<&Row>, most: f64) -> Bud
     budget(format!("{name}: ≤ {most} ns"), row, |row| match figures.bare(row.id) {
         Some(bare) => {
             let over = row.nanos - bare.nanos;
-            (format!("{over:.1} ns{}", floors(figures, row)), Some(over <= most))
+            let floors = figures
+                .floor(row.id)
+                .map_or(String::new(), |floor| format!(", {:.1} floors", over / (floor.nanos - bare.nanos)));
+            (format!("{over:.1} ns{floors}"), Some(over <= most))
         }
         None => (String::new(), None),
     })

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use mainstay_benches::instructions::Executed;
-use mainstay_benches::{Face, Id, Path, Who};
+use mainstay_benches::{Face, Id, Path, Who, floor};
 
 use crate::live::Live;
 use crate::scaling::Scaling;
@@ -67,17 +67,28 @@ impl Figures {
             .min_by(|a, b| a.nanos.total_cmp(&b.nanos))
     }
 
-    /// The least that does as much: it looks at the clock if this one must, and has the same kind of handle. A peer is
-    /// beside the least of all.
+    /// The least that does as much as one of ours: looks at the clock, keeps the promises of a layer, has the same kind of
+    /// handle, which costs a blocking call nothing. Others promise something else, and a slow rule needs a clock that no
+    /// floor has.
     pub(crate) fn floor(&self, id: Id) -> Option<&Row> {
-        let ours = id.who == Who::Mainstay;
-        let likeness = |row: &Row| {
-            let same_handle = id.how.ends_with(row.id.how);
-            (row.id.is_timed() == (ours && id.is_timed()), row.id.is_promised() == ours, same_handle)
+        if id.who != Who::Mainstay || id.rule == "slow" {
+            return None;
+        }
+        let layer = id.face == Face::Layer;
+        let timed = id.path == Path::Open || ["time window", "default"].contains(&id.rule);
+        let same_handle = |row: &Row| id.how.ends_with(row.id.how);
+        let fits = |row: &&Row| match id.path {
+            Path::Keyed => row.id.rule == id.rule,
+            path => {
+                floor::is_timed(row.id.rule) == timed
+                    && floor::is_promised(row.id.rule) == layer
+                    && (!layer || path == Path::Open || same_handle(row))
+            }
         };
         self.of_path(id.face, id.path)
-            .filter(|row| row.id.who == Who::Floor && (id.path != Path::Keyed || row.id.rule == id.rule))
-            .max_by(|a, b| likeness(a).cmp(&likeness(b)).then(b.nanos.total_cmp(&a.nanos)))
+            .filter(|row| row.id.who == Who::Floor)
+            .filter(fits)
+            .max_by_key(|row| same_handle(row))
     }
 
     pub(crate) fn ours(&self, face: Face, path: Path, rule: &str, how: &str) -> Option<&Row> {

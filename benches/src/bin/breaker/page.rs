@@ -39,8 +39,8 @@ pub(crate) fn write(figures: &Figures, memory: &[(String, f64)], args: &Args, lo
 
 const EXPLANATION: &str = "\
 Each row is one call of a no-op. *floor*: the least a breaker could do that counts its calls. *bare*: the call without a
-breaker. *x floor*: how many times the time of the floor that does as much: looks at the clock, has the same kind of handle,
-keeps the promises of a layer. *best peer*: how many times this row's time the fastest peer of the same table
+breaker. *x floor*: how many times the time of the floor that does as much: looks at the clock, keeps the promises of a layer,
+has the same kind of handle. *best peer*: how many times this row's time the fastest peer of the same table
 takes. *2 threads*, *8 threads*: the throughput of so many threads that share one breaker over that of one. *instructions*, *locked*: executed by a
 call, user space alone (under callgrind a clock is a system call, so that reading it costs less instructions than it has).
 ";

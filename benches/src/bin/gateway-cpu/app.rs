@@ -23,6 +23,7 @@ use mainstay_benches::peers::tower_resilience;
 use mainstay_health_axum::Probes;
 use mainstay_http::HttpLayer;
 use metrics::{counter, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::timeout::Timeout;
 use tower::util::Either;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
@@ -81,7 +82,7 @@ where
     } else if variant == Variant::TimeOut {
         handlers(Timeout::new(client, DEADLINE), upstream)
     } else if variant == Variant::Peers {
-        handlers(Timeout::new(tower_resilience::around(client), DEADLINE), upstream)
+        handlers(tower_resilience::around(Timeout::new(client, DEADLINE)), upstream)
     } else {
         handlers(client, upstream)
     };
@@ -100,6 +101,11 @@ where
         .layer(ObserveLayer::http(degradation.observer()));
     let whole = stack.service(handlers.merge(Probes::new(mainstay.health()).router()));
     Ok(Either::Right(Either::Right(whole)))
+}
+
+/// Where metrics go.
+pub(crate) fn recorder() -> Result<PrometheusHandle, Failure> {
+    Ok(PrometheusBuilder::new().set_buckets(&[0.001, 0.01, 0.1, 1.0])?.install_recorder()?)
 }
 
 /// What sheds and what measures, without Mainstay. It is judged by how many requests there are, not by what they matter.

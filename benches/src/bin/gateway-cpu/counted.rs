@@ -14,16 +14,19 @@ use mainstay_benches::call::Failure;
 use mainstay_benches::pending::{Once, by_hand};
 use tower::{Service, service_fn};
 
-use crate::app::{Outgoing, family, router};
+use crate::app::{Outgoing, family, recorder, router};
 use crate::variant::Variant;
 
 /// Makes so many requests.
 pub(crate) fn one(variant: &str, calls: &str) -> Result<(), Failure> {
     let calls: u64 = calls.parse()?;
     let variant = Variant::parse(variant)?;
-    // Nothing runs in it but what requests ask for: neither checks nor metrics are a part of a request.
+    // Nothing runs in it but what requests ask for: checks are no part of a request, nor is it that metrics are read.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
+    if variant.is_metered() {
+        recorder()?;
+    }
     let client = service_fn(async |_: Outgoing| {
         Once::default().await;
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"a short answer"))))

@@ -17,7 +17,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mainstay_benches::call::Failure;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -25,7 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::Service;
 use tower::make::Shared;
 
-use crate::app::{family, router};
+use crate::app::{family, recorder, router};
 use crate::variant::Variant;
 
 /// Two threads work, as on a machine with two cores.
@@ -44,7 +43,7 @@ pub(crate) fn serve(variant: &str, upstream: &str) -> Result<(), Failure> {
         mainstay.start()?;
     }
     if variant.is_metered() {
-        let recorder = PrometheusBuilder::new().install_recorder()?;
+        let recorder = recorder()?;
         let mainstay = mainstay.clone();
         runtime.spawn(async move {
             let mut every = tokio::time::interval(Duration::from_secs(1));
