@@ -32,10 +32,7 @@ pub fn visit(visitor: &mut impl Visitor) {
     visitor.subject(floor(Path::Closed, BUMP).by("leaked"), || Guarded::<_, Healthy>::new(leaked(CLOSED)));
     visitor.subject(floor(Path::Closed, TIMED).by("leaked"), || Guarded::<_, Healthy>::new(timed(CLOSED)));
     visitor.subject(floor(Path::Open, LOAD).by("leaked"), || Guarded::<_, Healthy>::new(leaked(OPEN)));
-    visitor
-        .subject(floor(Path::Open, "the same, a coarse clock and 80 bytes to say why").by("leaked"), || {
-            Guarded::<_, Healthy>::new(timed(OPEN))
-        });
+    visitor.subject(floor(Path::Open, TOLD).by("leaked"), || Guarded::<_, Healthy>::new(timed(OPEN)));
 
     let floor = |path, what| Id::new(Face::Layer, path, Who::Floor, what);
     visitor.subject(floor(Path::Closed, BUMP).by("leaked"), || {
