@@ -44,14 +44,18 @@ fn minor<T>(ask: impl Fn(&DegradationManager) -> T + 'static) -> Result<Loop, Fa
     again(move || ask(&degrade))
 }
 
+// Never inlined, as in a program that asks in more than one place; otherwise what the two loops have in common decides it.
+#[inline(never)]
 fn mode(degrade: &DegradationManager) -> impl Sized + use<> {
     degrade.mode(black_box(ExecutionMode::Complex))
 }
 
+#[inline(never)]
 fn behavior(degrade: &DegradationManager) -> impl Sized + use<> {
     degrade.behavior(black_box("llm_generation"))
 }
 
+#[inline(never)]
 fn partial(degrade: &DegradationManager) -> impl Sized + use<> {
     degrade.partial(black_box("agent_dag")).decide(3, 5)
 }
