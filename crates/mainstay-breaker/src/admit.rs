@@ -41,11 +41,15 @@ impl Machine {
         admitted: impl FnOnce(Ticket) -> R,
         rejected: impl FnOnce(Rejected) -> R,
     ) -> R {
-        if let Some((wait, cells)) = self.told_at_once(word) {
+        let closer = if !word::is_plainly_open(word) {
+            self.look_closer(word)
+        } else if let Some((wait, cells)) = self.told_at_once(word) {
             self.tally.bump(tally::REJECTED);
             return rejected(self.rejected_as_open(wait, Cause::unpack(cells)));
-        }
-        match self.look_closer(word) {
+        } else {
+            self.admit_under_lock()
+        };
+        match closer {
             Ok(ticket) => admitted(ticket),
             Err(turned_away) => rejected(turned_away),
         }
@@ -58,9 +62,6 @@ impl Machine {
     /// after, so the breaker was open then; an earlier time only makes the wait longer.
     #[inline(always)]
     pub(crate) fn told_at_once(&self, word: u64) -> Option<(u64, [u64; Cause::CELLS])> {
-        if !word::is_plainly_open(word) {
-            return None;
-        }
         let now = self.identity.clock.coarse_nanos();
         let (due, cells) = self.rare.get()?.posted();
         (is_well_before(now, due) && self.word.still(word)).then(|| (due - now, cells))

@@ -19,17 +19,19 @@ impl Machine {
     #[inline(never)]
     pub(crate) fn reject_unready(&self, rejected: &mut Option<Rejected>) {
         self.tally.bump(tally::REJECTED);
-        if let Some((wait, cells)) = self.told_at_once(self.word.load()) {
+        let word = self.word.load();
+        if !word::is_plainly_open(word) {
+            *rejected = Some(self.refuse_at_a_closer_look(word));
+        } else if let Some((wait, cells)) = self.told_at_once(word) {
             Cause::unpack_to(cells, rejected.insert(self.rejected_as_open(wait, None)).cause_mut());
         } else {
-            *rejected = Some(self.refuse_at_a_closer_look());
+            *rejected = Some(self.refuse_under_lock());
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn refuse_at_a_closer_look(&self) -> Rejected {
-        let word = self.word.load();
+    fn refuse_at_a_closer_look(&self, word: u64) -> Rejected {
         if word::control(word) == Control::ForcedOpen
             && let Some((_, cells)) = self.posted(word)
         {
@@ -46,6 +48,8 @@ impl Machine {
         self.refuse_under_lock()
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse_under_lock(&self) -> Rejected {
         self.with(|inner, now| {
             let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;

@@ -143,6 +143,20 @@ fn many_threads_lose_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_share_of_zero_is_not_used() {
+    let mut thresholds = Thresholds::default();
+    for level in [&mut thresholds.minor, &mut thresholds.moderate, &mut thresholds.severe] {
+        level.error_rate = 0.0;
+    }
+    let degrade = DegradationManager::builder().clock(Clock::tokio()).thresholds(thresholds).build().unwrap();
+    degrade.start().unwrap();
+    observe(&degrade, 0, 40, millis(10));
+    pass(secs(2)).await;
+    assert!(degrade.observer().figures().is_some());
+    assert_eq!(degrade.level(), Level::None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn latencies_of_less_than_a_millisecond_are_told_apart() {
     let mut thresholds = Thresholds::default();
     thresholds.minor.latency = Duration::from_micros(200);
