@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -244,8 +245,8 @@ enum LayerError {
     Failed(Failure),
 }
 
-/// A way to a [`Floor`], perhaps with a clock by which calls are counted.
-trait Handle: Clone + Send + Unpin + 'static {
+/// A [`Floor`], perhaps with a clock by which calls are counted.
+trait Job {
     fn floor(&self) -> &Floor;
 
     #[inline]
@@ -254,21 +255,14 @@ trait Handle: Clone + Send + Unpin + 'static {
     }
 }
 
-impl Handle for Arc<Floor> {
+impl Job for Floor {
     #[inline]
     fn floor(&self) -> &Floor {
         self
     }
 }
 
-impl Handle for &'static Floor {
-    #[inline]
-    fn floor(&self) -> &Floor {
-        self
-    }
-}
-
-impl Handle for &'static Timed {
+impl Job for Timed {
     #[inline]
     fn floor(&self) -> &Floor {
         self.0
@@ -280,17 +274,10 @@ impl Handle for &'static Timed {
     }
 }
 
-impl Handle for Arc<Timed> {
-    #[inline]
-    fn floor(&self) -> &Floor {
-        self.0
-    }
+/// A way to it: an `Arc`, or a reference for ever.
+trait Handle: Deref<Target: Job> + Clone + Send + Unpin + 'static {}
 
-    #[inline]
-    fn now(&self) -> Option<u64> {
-        Some(self.1.coarse_nanos())
-    }
-}
+impl<H: Deref<Target: Job> + Clone + Send + Unpin + 'static> Handle for H {}
 
 impl<H: Handle, const PROMISES: bool> Service<u64> for Layer<H, PROMISES> {
     type Response = u64;

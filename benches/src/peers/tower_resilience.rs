@@ -1,4 +1,4 @@
-//! tower-resilience.
+//! The breaker of tower-resilience, a layer.
 
 use std::time::Duration;
 

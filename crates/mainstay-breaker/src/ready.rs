@@ -71,31 +71,30 @@ impl Machine {
 
     #[inline(never)]
     fn would_admit_slowly(&self, word: u64) -> bool {
-        // As in `told_at_once`, without the cause.
-        if word::is_plainly_open(word)
-            && let Some(due) = self.posted_due(word)
-            && self.well_before(due).is_some()
-        {
-            return false;
+        if word::is_plainly_open(word) {
+            return !self.is_certainly_ahead(word) && self.would_admit_under_lock();
         }
         self.would_admit_at_a_closer_look(word)
     }
 
     #[inline(never)]
     fn would_admit_at_a_closer_look(&self, word: u64) -> bool {
-        if word::control(word) == Control::Automatic
-            && word::stand(word) == Stand::Closed
-            && word & word::CLAIMED == 0
-        {
+        let automatic = word::control(word) == Control::Automatic;
+        if automatic && word::stand(word) == Stand::Closed && word & word::CLAIMED == 0 {
             return true;
         }
-        if word::control(word) == Control::Automatic
-            && reason(word).is_some()
-            && let Some(due) = self.posted_due(word)
-            && self.well_before(due).is_some()
-        {
-            return false;
-        }
+        let blocked = automatic && reason(word).is_some() && self.is_certainly_ahead(word);
+        !blocked && self.would_admit_under_lock()
+    }
+
+    /// Whether the deadline that belongs to `word` is certainly ahead; as in `told_at_once`, without the cause.
+    #[inline(always)]
+    fn is_certainly_ahead(&self, word: u64) -> bool {
+        self.posted_due(word).is_some_and(|due| self.well_before(due).is_some())
+    }
+
+    #[inline(never)]
+    fn would_admit_under_lock(&self) -> bool {
         self.with(|inner, now| {
             let phase = inner.phase.seen(now, &inner.plan.phase_rules()).0;
             blocked(&phase, inner, word::control(self.word.load())).is_none()
